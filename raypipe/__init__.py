@@ -1,0 +1,1 @@
+"""raypipe: the machine-learning loop on Ray."""

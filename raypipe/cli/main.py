@@ -1,0 +1,51 @@
+"""`raypipe`: the commands gathered, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from raypipe.cli import data, demo, doctor, endpoint, models, project, work
+from raypipe.cli.output import say_error
+from raypipe.core.errors import RaypipeError
+
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="raypipe",
+    help="Data, training, serving and retraining of a model, as one loop on Ray.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for commands in (project, work, endpoint, doctor):
+    commands.add_to(app)
+app.add_typer(data.app, name="data")
+app.add_typer(models.app, name="models")
+app.add_typer(demo.app, name="demo")
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show where in the code an error came from.")] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run one command and end the process: 0 success, 1 failure, 2 wrong usage or config."""
+    debug = "--debug" in sys.argv
+    try:
+        app()
+    except RaypipeError as error:
+        if debug:
+            raise
+        say_error(str(error))
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        say_error("stopped; what was finished is kept, nothing is half-written.")
+        sys.exit(EXIT_INTERRUPTED)

@@ -1,0 +1,126 @@
+"""`raypipe models`: what was learned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from raypipe.cli.output import DEFAULT_CONFIG, ConfigArgument, JsonOption, emit, opened, table
+from raypipe.core.ids import Json
+from raypipe.registry.values import ModelVersion
+
+if TYPE_CHECKING:
+    from raypipe.training.leaderboard import Interval, Leaderboard
+
+app = typer.Typer(help="Model versions: what was learned.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_models(config: ConfigArgument = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """List the model versions, newest first, with their test scores."""
+    pipeline, registry = opened(config)
+    versions = registry.model_versions(pipeline.name)
+    names = names_of(registry.aliases(pipeline.name))
+    emit([_as_json(version, names) for version in versions], as_json, lambda: _list(versions, names))
+
+
+@app.command("show")
+def show(
+    version: Annotated[str, typer.Argument(help="A model version, such as v1.", metavar="VERSION")],
+    config: ConfigArgument = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a model version: where it came from, its leaderboard, and where its card and files are."""
+    pipeline, registry = opened(config)
+    found = registry.model_version(pipeline.name, version)
+    names = names_of(registry.aliases(pipeline.name))
+    folder = pipeline.folder.model(version)
+    emit(
+        {**_as_json(found, names), "folder": str(folder), "leaderboard": found.metrics},
+        as_json,
+        lambda: _show(found, names, str(folder)),
+    )
+
+
+def names_of(aliases: Mapping[str, str]) -> dict[str, str]:
+    """Return for each version the aliases that name it, joined by commas."""
+    names: dict[str, str] = {}
+    for alias, version in sorted(aliases.items()):
+        names[version] = f"{names[version]}, {alias}" if version in names else alias
+    return names
+
+
+def leaderboard_lines(board: Leaderboard) -> Iterator[str]:
+    """Yield a leaderboard as a table: scores with their 95% intervals, costs, and who differs for real."""
+    rows = [
+        (
+            entry.family + (" *" if entry.family == board.winner else ""),
+            interval(entry.validation),
+            interval(entry.test),
+            "" if entry.over_baseline is None else interval(entry.over_baseline),
+            "" if entry.behind_winner is None else ("tied" if entry.tied_with_winner else "behind"),
+            f"{entry.train_s:.2f}",
+            f"{entry.predict_us:.0f}",
+            f"{entry.size_bytes / 1000:.0f}",
+        )
+        for entry in board.entries
+    ]
+    header = ("family", f"validation {board.metric}", f"test {board.metric}", "over baseline", "winner?")
+    yield from table((*header, "train s", "1 row us", "kB"), rows)
+    yield (
+        f"* best on {board.n_validation_rows:,} validation rows; judged once on {board.n_test_rows:,} test "
+        f"rows; 95% intervals by bootstrap over {board.resampling}"
+    )
+
+
+def interval(found: Interval) -> str:
+    """Return a value with the ends of its interval."""
+    return f"{found.value:.4g} [{found.low:.4g}, {found.high:.4g}]"
+
+
+def _as_json(version: ModelVersion, names: Mapping[str, str]) -> dict[str, Json]:
+    return {
+        "version": version.version,
+        "aliases": names.get(version.version, ""),
+        "family": version.family,
+        "format": version.format,
+        "created_at": version.created_at.isoformat(),
+        "data_version": version.data_version,
+        "run": version.run,
+        "manifest_sha256": version.manifest_sha256,
+    }
+
+
+def _list(versions: tuple[ModelVersion, ...], names: Mapping[str, str]) -> Iterator[str]:
+    from raypipe.training.leaderboard import Leaderboard
+
+    if not versions:
+        yield "no model version yet; `raypipe run` makes one."
+        return
+    boards = [Leaderboard.from_json(version.metrics) for version in versions]
+    rows = [
+        (
+            version.version,
+            names.get(version.version, ""),
+            f"{version.created_at:%Y-%m-%d %H:%M:%S}",
+            version.family,
+            f"{board.metric} {interval(board.best.test)}",
+            version.data_version,
+        )
+        for version, board in zip(versions, boards, strict=True)
+    ]
+    yield from table(("version", "alias", "created", "family", "test score", "data version"), rows)
+
+
+def _show(version: ModelVersion, names: Mapping[str, str], folder: str) -> Iterator[str]:
+    from raypipe.training.leaderboard import Leaderboard
+
+    alias = names.get(version.version)
+    yield f"{version.version}{f' ({alias})' if alias else ''}: {version.family}, kept as {version.format}"
+    yield f"created {version.created_at:%Y-%m-%d %H:%M:%S} UTC by run {version.run} on {version.data_version}"
+    yield f"files and card: {folder}"
+    yield f"manifest sha256: {version.manifest_sha256}"
+    yield ""
+    yield from leaderboard_lines(Leaderboard.from_json(version.metrics))

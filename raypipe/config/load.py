@@ -1,0 +1,157 @@
+"""From a file to a typed config, or one sentence that says what is wrong in it."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from raypipe.config.settings import Config
+from raypipe.config.yaml_text import Plain, parse_yaml
+from raypipe.core.errors import ConfigError
+
+_BRANCH = re.compile(r"^(constrained-|literal\[|tuple\[|[A-Z]\w*Settings$|str$|int$|float$|bool$)")
+
+
+def load_config(path: str | Path, environment: Mapping[str, str] = os.environ) -> Config:
+    """Read a YAML config; relative paths in it start at its folder.
+
+    Raises ConfigError, whose text names the file, the key, the rule and the value.
+    """
+    file = Path(path)
+    try:
+        document = parse_yaml(_read(file), environment)
+        return parse_config(document, file.resolve().parent)
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from error.__cause__
+
+
+def parse_config(document: Plain, folder: Path) -> Config:
+    """Check a parsed document; relative paths in it start at `folder`. Raises ConfigError."""
+    if not isinstance(document, dict):
+        raise ConfigError(f"a config is a mapping of keys to values. Got {type(document).__name__}.")
+    try:
+        config = Config.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError(_sentences(error.errors())) from error
+    return resolve_paths(config, folder)
+
+
+def resolve_paths(config: Config, folder: Path) -> Config:
+    """Make the config's local paths absolute, starting at `folder`."""
+    sources = tuple(
+        source.model_copy(update={"path": _absolute(source.path, folder)}) for source in config.data.sources
+    )
+    data = config.data.model_copy(update={"sources": sources})
+    return config.model_copy(update={"home": _absolute(config.home, folder), "data": data})
+
+
+def _absolute(path: str, folder: Path) -> str:
+    return path if "://" in path else os.path.normpath(folder / Path(path).expanduser())
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError("no such file; `raypipe init DIR` writes a config to start from.") from None
+    except IsADirectoryError:
+        raise ConfigError("this is a folder; name the YAML file in it.") from None
+    except UnicodeDecodeError:
+        raise ConfigError("a config must be UTF-8 text.") from None
+    except OSError as error:
+        raise ConfigError(f"it cannot be read: {error.strerror}.") from error
+
+
+def _sentences(errors: list[ErrorDetails]) -> str:
+    """One sentence for each place, whatever number of alternatives was tried there."""
+    places: dict[str, list[ErrorDetails]] = {}
+    for error in errors:
+        places.setdefault(_location(error["loc"]), []).append(error)
+    return " ".join(
+        _sentence(where, found)
+        for where, found in places.items()
+        if not any(_explained_below(error, errors) for error in found)
+    )
+
+
+def _explained_below(error: ErrorDetails, errors: list[ErrorDetails]) -> bool:
+    """Whether another error tells more: a wrong item of this list, or a wrong key of this mapping."""
+    if error["type"] not in ("too_short", "string_type"):
+        return False
+    where = _location(error["loc"])
+    return any(_location(other["loc"]).startswith((f"{where}[", f"{where}.")) for other in errors)
+
+
+def _sentence(where: str, found: list[ErrorDetails]) -> str:
+    first = found[0]
+    if first["type"] == "extra_forbidden":
+        return f"{where} is no known key{_nearest(first['loc'])}."
+    if first["type"] == "missing":
+        return f"{where} is missing; it must be given."
+    if first["type"] == "value_error":
+        return f"{where}: {first['msg'].removeprefix('Value error, ')}."
+    return f"{where} must {' or '.join(_rule(error) for error in found)}. Got {first['input']!r}."
+
+
+def _rule(error: ErrorDetails) -> str:
+    bounds = error.get("ctx", {})
+    match error["type"]:
+        case "greater_than_equal":
+            return f"be >= {bounds['ge']}"
+        case "greater_than":
+            return f"be > {bounds['gt']}"
+        case "less_than_equal":
+            return f"be <= {bounds['le']}"
+        case "less_than":
+            return f"be < {bounds['lt']}"
+        case "string_pattern_mismatch":
+            return f"match {bounds['pattern']}"
+        case "too_short":
+            return f"have at least {bounds['min_length']} item(s)"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return "be a mapping of keys to values"
+        case _:
+            text = error["msg"].removeprefix("Input should ").split(", unable to")[0]
+            return text[0].lower() + text[1:]
+
+
+def _location(location: tuple[int | str, ...]) -> str:
+    """Spell a place as a person would, without the names that pydantic gives the branches of a union."""
+    text = ""
+    for part in location:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif not _BRANCH.search(part):
+            text += f".{part}" if text else part
+    return text or "the config"
+
+
+def _nearest(location: tuple[int | str, ...]) -> str:
+    names = _known_names(location[:-1])
+    close = difflib.get_close_matches(str(location[-1]), names, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]!r}"
+    return f"; known here: {', '.join(names)}" if names else ""
+
+
+def _known_names(location: tuple[int | str, ...]) -> list[str]:
+    model: type[BaseModel] = Config
+    for part in location:
+        field = model.model_fields.get(str(part))
+        if field is not None:
+            model = _model_in(field.annotation) or model
+    return list(model.model_fields)
+
+
+def _model_in(annotation: object) -> type[BaseModel] | None:
+    """Return the settings model inside an annotation such as `tuple[SourceSettings, ...]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    inner: tuple[object, ...] = getattr(annotation, "__args__", ())
+    return next((model for model in map(_model_in, inner) if model is not None), None)

@@ -1,0 +1,53 @@
+"""A whole loop in one typed object."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from raypipe.core.home import Home, PipelineHome
+from raypipe.core.settings import Settings
+from raypipe.data.config import DataSettings
+from raypipe.processing.config import ProcessingSettings
+from raypipe.serving.config import ServingSettings
+from raypipe.training.config import TrainingSettings
+
+DEFAULT_HOME = "~/.raypipe"
+
+
+class ClusterSettings(Settings):
+    """The Ray that does the work: one that raypipe starts, or one that exists."""
+
+    address: str | None = None
+    """An existing Ray to join, such as `10.0.0.5:6379`; none starts one on this machine."""
+    cpus: Annotated[int, Field(ge=1)] | None = None
+    """CPUs of the Ray that raypipe starts; none takes all of the machine."""
+    gpus: Annotated[int, Field(ge=0)] | None = None
+    object_store_bytes: Annotated[int, Field(ge=80_000_000)] = 500_000_000
+    dashboard_port: Annotated[int, Field(ge=1, le=65535)] = 8265
+    """Where Ray's dashboard is looked for first; a port in use moves it to a free one."""
+
+
+class Config(Settings):
+    """Everything raypipe needs to know to run one loop."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
+    """The pipeline's name: its folder in the home and its path at the endpoint."""
+    home: str = DEFAULT_HOME
+    data: DataSettings
+    processing: ProcessingSettings = ProcessingSettings()
+    training: TrainingSettings = TrainingSettings()
+    serving: ServingSettings = ServingSettings()
+    cluster: ClusterSettings = ClusterSettings()
+
+    @property
+    def folder(self) -> PipelineHome:
+        """The pipeline's own folder in the home."""
+        return self.root.pipeline(self.name)
+
+    @property
+    def root(self) -> Home:
+        """The home."""
+        return Home(Path(self.home))

@@ -1,0 +1,1 @@
+"""What every stage shares and none of them owns: errors, ids, time, files, the home folder."""

@@ -1,0 +1,81 @@
+"""Everything raypipe raises on purpose.
+
+    RaypipeError                    one sentence that says what to do
+    ├── ConfigError                 the config or the command line is wrong (exit code 2)
+    ├── DataError                   rows cannot be used as declared
+    │   ├── SourceError             a source cannot be found or read
+    │   ├── SchemaError             columns or types differ from what was declared or seen before
+    │   └── LabelError              the label is absent, constant, or cannot be learned
+    ├── TrainingError               no trial produced a model
+    ├── RegistryError               the registry refuses
+    │   ├── UnknownVersion          no such data or model version
+    │   ├── ArtifactError           a model folder is not what the registry recorded
+    │   └── StaleEpoch              another writer has moved on
+    ├── ServingError                the endpoint refuses or cannot be reached
+    ├── ClusterError                Ray cannot be started, joined or stopped
+    └── StorageError                the home cannot be written (full, read-only, no permission)
+
+Each takes its text as the one positional argument, so that it survives pickling through Ray.
+"""
+
+from __future__ import annotations
+
+
+class RaypipeError(Exception):
+    """Base of every error that raypipe raises on purpose; its text is one sentence for a person."""
+
+    exit_code = 1
+
+
+class ConfigError(RaypipeError):
+    """The config file or the command line is wrong."""
+
+    exit_code = 2
+
+
+class DataError(RaypipeError):
+    """Rows cannot be used as declared."""
+
+
+class SourceError(DataError):
+    """A source cannot be found or read."""
+
+
+class SchemaError(DataError):
+    """Columns or types differ from what was declared or seen before."""
+
+
+class LabelError(DataError):
+    """The label is absent, constant, or cannot be learned."""
+
+
+class TrainingError(RaypipeError):
+    """No trial produced a model."""
+
+
+class RegistryError(RaypipeError):
+    """The registry refuses."""
+
+
+class UnknownVersion(RegistryError):
+    """No such data or model version."""
+
+
+class ArtifactError(RegistryError):
+    """A model folder is not what the registry recorded."""
+
+
+class StaleEpoch(RegistryError):
+    """Another writer has moved on."""
+
+
+class ServingError(RaypipeError):
+    """The endpoint refuses or cannot be reached."""
+
+
+class ClusterError(RaypipeError):
+    """Ray cannot be started, joined or stopped."""
+
+
+class StorageError(RaypipeError):
+    """The home cannot be written."""

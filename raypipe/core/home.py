@@ -1,0 +1,104 @@
+"""The one folder that holds everything raypipe knows."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from raypipe.core.errors import ConfigError
+from raypipe.core.files import LOCAL_DISK, Disk, storage_errors
+
+NAME_PATTERN = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where things are kept.
+
+    raypipe.db                      versions, aliases, ledger (SQLite)
+    cluster.json                    the Ray that `raypipe up` started, by process id
+    <pipeline>/data/rows            Delta table of rows, one table version per data version
+    <pipeline>/data/quarantine      Delta table of rows that broke the contract
+    <pipeline>/data/predictions     Delta table of captured predictions
+    <pipeline>/data/labels          Delta table of labels by prediction id
+    <pipeline>/profiles/ID.json     the profile of a data version
+    <pipeline>/wal/<stream>/        what replicas captured and the committer has not moved yet
+    <pipeline>/models/v1/           a model version: MANIFEST.json and its files
+    <pipeline>/runs/<run>/          trials of a run, its leaderboard
+    <pipeline>/pointer.json         which version serves, with its epoch
+    """
+
+    root: Path
+
+    @property
+    def registry_url(self) -> str:
+        return f"sqlite:///{self.root / 'raypipe.db'}"
+
+    @property
+    def cluster_file(self) -> Path:
+        return self.root / "cluster.json"
+
+    def pipeline(self, name: str) -> PipelineHome:
+        """Return the folder of one pipeline."""
+        if not NAME_PATTERN.fullmatch(name):
+            raise ConfigError(
+                f"name must start with a letter and hold at most 40 of a-z, 0-9, - and _. Got {name!r}."
+            )
+        return PipelineHome(self.root / name, name)
+
+    def prepare(self, disk: Disk = LOCAL_DISK) -> None:
+        """Create the folder and prove that it can be written; raises StorageError."""
+        with storage_errors(self.root):
+            disk.make_folder(self.root)
+            probe = self.root / ".writable"
+            disk.write_atomic(probe, b"")
+            probe.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class PipelineHome:
+    """The part of a home that belongs to one pipeline."""
+
+    root: Path
+    name: str
+
+    @property
+    def rows(self) -> Path:
+        return self.root / "data" / "rows"
+
+    @property
+    def quarantine(self) -> Path:
+        return self.root / "data" / "quarantine"
+
+    @property
+    def predictions(self) -> Path:
+        return self.root / "data" / "predictions"
+
+    @property
+    def labels(self) -> Path:
+        return self.root / "data" / "labels"
+
+    @property
+    def wal(self) -> Path:
+        return self.root / "wal"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def pointer(self) -> Path:
+        return self.root / "pointer.json"
+
+    def profile(self, data_version: str) -> Path:
+        """Return where the profile of a data version is kept."""
+        return self.root / "profiles" / f"{data_version}.json"
+
+    def model(self, version: str) -> Path:
+        """Return the folder of a model version."""
+        return self.models / version

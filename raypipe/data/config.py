@@ -1,0 +1,106 @@
+"""What the `data` part of a config says."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from raypipe.core.settings import Settings
+from raypipe.data.schema import ColumnKind
+
+ColumnName = Annotated[str, Field(min_length=1, max_length=200)]
+Violation = Literal["drop", "quarantine", "stop"]
+
+
+class SourceSettings(Settings):
+    """Files that hold rows."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
+    """How rows remember where they came from."""
+    format: Literal["parquet", "csv"]
+    path: Annotated[str, Field(min_length=1)]
+    """A file, a folder, a glob, or a URL that pyarrow opens; relative paths start at the config's folder."""
+    kind: Literal["historical", "live"] = "historical"
+
+
+class LabelSettings(Settings):
+    """A label computed from other columns; those columns are then no features."""
+
+    name: ColumnName
+    expression: Annotated[str, Field(min_length=1)]
+    """An SQL expression over the source's columns, such as `arr_delay > 15`."""
+
+
+class ColumnRule(Settings):
+    """What every value of a column must be; a value that is not sends its row where `on_violation` says."""
+
+    kind: ColumnKind | None = None
+    """What the values are, where the files leave it open, as CSV does: `category` keeps codes such as 00501."""
+    nullable: bool = True
+    min: float | None = None
+    max: float | None = None
+    allowed: tuple[str | int | float | bool, ...] | None = None
+    pattern: str | None = None
+    """A regular expression that the whole text must match."""
+    on_violation: Violation = "quarantine"
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min must be <= max. Got min {self.min} and max {self.max}")
+        return self
+
+
+class ContractSettings(Settings):
+    """What rows must satisfy at the door."""
+
+    columns: dict[ColumnName, ColumnRule] = Field(default_factory=dict)
+    min_rows: Annotated[int, Field(ge=0)] = 1
+    """A data version with fewer accepted rows is refused."""
+    max_bad_ratio: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """A data version with a larger share of rows that broke a rule is refused."""
+
+
+class SplitSettings(Settings):
+    """The shares of the newest rows kept for choosing (validation) and for judging (test)."""
+
+    validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    test: Annotated[float, Field(gt=0, lt=1)] = 0.2
+
+    @model_validator(mode="after")
+    def _leaves_training_rows(self) -> Self:
+        if self.validation + self.test > 0.9:
+            raise ValueError(
+                f"validation + test must be <= 0.9, so that rows are left to train on. "
+                f"Got {self.validation + self.test:g}"
+            )
+        return self
+
+
+class DataSettings(Settings):
+    """Where rows come from, what they must be, and how they are split."""
+
+    sources: Annotated[tuple[SourceSettings, ...], Field(min_length=1)]
+    label: ColumnName | LabelSettings
+    """The column to predict, or how to compute it."""
+    time: ColumnName | None = None
+    """The column with the event time; with it rows are split by time, without it at random."""
+    where: str | None = None
+    """An SQL condition; rows for which it is not true are left out."""
+    drop: tuple[ColumnName, ...] = ()
+    """Columns that are no features: leaks, identifiers, what is known only afterwards."""
+    contract: ContractSettings = ContractSettings()
+    split: SplitSettings = SplitSettings()
+
+    @property
+    def label_name(self) -> str:
+        return self.label if isinstance(self.label, str) else self.label.name
+
+    @field_validator("sources")
+    @classmethod
+    def _distinct_names(cls, sources: tuple[SourceSettings, ...]) -> tuple[SourceSettings, ...]:
+        names = [source.name for source in sources]
+        if len(set(names)) < len(names):
+            raise ValueError(f"source names must differ from each other. Got {names}")
+        return sources

@@ -1,0 +1,102 @@
+"""SQL over rows: the label that is computed, and the condition that rows must meet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from raypipe.core.errors import ConfigError, LabelError
+from raypipe.data.config import DataSettings, LabelSettings
+from raypipe.data.names import suggest
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def label_inputs(settings: DataSettings) -> tuple[str, ...]:
+    """Return the columns that the label is computed from; none where it is a column itself."""
+    if isinstance(settings.label, str):
+        return ()
+    return _columns_of(parse_sql("data.label.expression", settings.label.expression))
+
+
+def parse_sql(key: str, expression: str) -> pl.Expr:
+    """Parse one SQL expression; the ConfigError names the config's key."""
+    import polars as pl
+
+    try:
+        return pl.sql_expr(expression)
+    except pl.exceptions.PolarsError as error:
+        raise _refused(key, expression, error) from error
+
+
+def with_label(frame: pl.DataFrame, label: str | LabelSettings) -> pl.DataFrame:
+    """Return the rows with their label; raises LabelError and ConfigError."""
+    if isinstance(label, LabelSettings):
+        return _with_computed(frame, label)
+    if label not in frame.columns:
+        raise LabelError(f"the label {label!r} is no column of the sources; {suggest(label, frame.columns)}")
+    return frame
+
+
+def where(frame: pl.DataFrame, condition: str | None) -> pl.DataFrame:
+    """Return the rows for which an SQL condition is true; raises ConfigError."""
+    import polars as pl
+
+    if condition is None:
+        return frame
+    chosen = _evaluate(frame, "data.where", condition)
+    if chosen.dtype != pl.Boolean:
+        raise ConfigError(
+            f"data.where must be a condition that is true or false. Got {condition!r}, "
+            f"which gives {chosen.dtype}."
+        )
+    return frame.filter(chosen)
+
+
+def _with_computed(frame: pl.DataFrame, label: LabelSettings) -> pl.DataFrame:
+    if label.name in frame.columns:
+        raise ConfigError(
+            f"data.label.name must differ from the sources' columns. Got {label.name!r}: choose another name, "
+            f"or write `label: {label.name}` to use the column as it is."
+        )
+    return frame.with_columns(_evaluate(frame, "data.label.expression", label.expression).alias(label.name))
+
+
+def _evaluate(frame: pl.DataFrame, key: str, sql: str) -> pl.Series:
+    import polars as pl
+
+    expression = parse_sql(key, sql)
+    for name in _columns_of(expression):
+        if name not in frame.columns:
+            raise ConfigError(
+                f"{key} {sql!r} names {name!r}, which is no column; {suggest(name, frame.columns)}"
+            )
+    try:
+        return _canonical(frame.with_columns(expression.alias("_value"))["_value"], key, sql)
+    except pl.exceptions.PolarsError as error:
+        raise _refused(key, sql, error) from error
+
+
+def _canonical(values: pl.Series, key: str, sql: str) -> pl.Series:
+    import polars as pl
+
+    if values.dtype.is_integer():
+        return values.cast(pl.Int64)
+    if values.dtype.is_float() or values.dtype.is_decimal():
+        return values.cast(pl.Float64)
+    if isinstance(values.dtype, pl.Datetime | pl.Date):
+        return values.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    if values.dtype not in (pl.Boolean, pl.String):
+        raise ConfigError(f"{key} must give numbers, text or true and false. Got {sql!r}: {values.dtype}.")
+    return values
+
+
+def _columns_of(expression: pl.Expr) -> tuple[str, ...]:
+    names: Sequence[str] = expression.meta.root_names()
+    return tuple(sorted(set(names)))
+
+
+def _refused(key: str, expression: str, error: Exception) -> ConfigError:
+    cause = str(error).splitlines()[0].rstrip(".")
+    return ConfigError(f"{key} must be an SQL expression over the columns. Got {expression!r}: {cause}.")

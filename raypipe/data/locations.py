@@ -1,0 +1,155 @@
+"""Which files a source's path stands for, and what their bytes are."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+from pyarrow import fs
+
+from raypipe.core.errors import ConfigError, SourceError
+from raypipe.data.config import SourceSettings
+from raypipe.data.names import suggest
+
+EXTENSIONS = {
+    "parquet": (".parquet", ".pq"),
+    "csv": (".csv", ".tsv", ".csv.gz", ".csv.bz2", ".csv.zst"),
+}
+_WILDCARD = re.compile(r"[*?\[]")
+_READ_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file of a source; `stamp` changes when the file is written again."""
+
+    source: SourceSettings
+    filesystem: fs.FileSystem
+    path: str
+    n_bytes: int
+    stamp: int | None
+
+    def __str__(self) -> str:
+        return self.path
+
+
+def locate(sources: Sequence[SourceSettings]) -> tuple[SourceFile, ...]:
+    """Return the files of all sources, those of each source in sorted order; raises SourceError."""
+    return tuple(file for source in sources for file in _files_of(source))
+
+
+def sha256_of(file: SourceFile) -> str:
+    """Return the SHA-256 of a file's bytes as 64 hexadecimal digits; raises SourceError."""
+    digest = hashlib.sha256()
+    try:
+        with file.filesystem.open_input_stream(file.path, compression=None) as stream:
+            while chunk := stream.read(_READ_BYTES):
+                digest.update(chunk)
+    except OSError as error:
+        raise SourceError(f"{file} of source {file.source.name} cannot be read: {error}.") from error
+    return digest.hexdigest()
+
+
+def check_unchanged(file: SourceFile) -> None:
+    """Raise SourceError where a file has been written since it was located."""
+    (now,) = file.filesystem.get_file_info([file.path])
+    if (now.size, now.mtime_ns) != (file.n_bytes, file.stamp):
+        raise SourceError(
+            f"{file} of source {file.source.name} changed while it was read; "
+            "run again once whoever writes it has finished."
+        )
+
+
+def _files_of(source: SourceSettings) -> list[SourceFile]:
+    try:
+        infos = _matches(source)
+    except (OSError, pa.ArrowException) as error:
+        raise SourceError(f"path {source.path!r} of source {source.name} cannot be read: {error}.") from error
+    return [_checked(source, filesystem, info) for filesystem, info in infos]
+
+
+def _checked(source: SourceSettings, filesystem: fs.FileSystem, info: fs.FileInfo) -> SourceFile:
+    if info.size == 0:
+        raise SourceError(f"{info.path} of source {source.name} is empty (0 bytes); remove or replace it.")
+    return SourceFile(source, filesystem, info.path, info.size, info.mtime_ns)
+
+
+def _matches(source: SourceSettings) -> list[tuple[fs.FileSystem, fs.FileInfo]]:
+    base, pattern = _split(source.path)
+    filesystem, root = _open(base, source)
+    (info,) = filesystem.get_file_info([root])
+    if info.type == fs.FileType.File and not pattern:
+        return [(filesystem, info)]
+    if info.type == fs.FileType.NotFound:
+        raise SourceError(f"{root} of source {source.name} does not exist; {_neighbours(filesystem, root)}")
+    found = _walk(filesystem, root, pattern, EXTENSIONS[source.format])
+    if not found:
+        what = f"matches {source.path}" if pattern else f"ends in {' or '.join(EXTENSIONS[source.format])}"
+        raise SourceError(f"source {source.name} has no file: nothing in {root} {what}.")
+    return [(filesystem, file) for file in found]
+
+
+def _split(path: str) -> tuple[str, str]:
+    """Split a path before its first part with a wildcard; in a URL a `?` starts the query, not a wildcard."""
+    address, mark, query = path.partition("?") if "://" in path else (path, "", "")
+    found = _WILDCARD.search(address)
+    if found is None:
+        return path, ""
+    cut = address.rfind("/", 0, found.start()) + 1
+    base = address[:cut].rstrip("/") or ("/" if address.startswith("/") else ".")
+    return base + mark + query, address[cut:]
+
+
+def _open(base: str, source: SourceSettings) -> tuple[fs.FileSystem, str]:
+    if "://" not in base:
+        return fs.LocalFileSystem(), posixpath.normpath(base)
+    try:
+        return fs.FileSystem.from_uri(base)  # type: ignore[no-any-return]
+    except (pa.ArrowException, OSError) as error:
+        raise ConfigError(
+            f"path of source {source.name} must be a path or a URL that pyarrow opens "
+            f"(file, s3, gs, abfs, hdfs). Got {source.path!r}: {error}."
+        ) from error
+
+
+def _walk(
+    filesystem: fs.FileSystem, root: str, pattern: str, extensions: tuple[str, ...]
+) -> list[fs.FileInfo]:
+    recursive = not pattern or "/" in pattern or "**" in pattern
+    infos = filesystem.get_file_info(fs.FileSelector(root, recursive=recursive))
+    wanted = re.compile(_regex(pattern)) if pattern else None
+    prefix = root.rstrip("/") + "/" if root != "." else ""
+
+    def is_wanted(info: fs.FileInfo) -> bool:
+        relative = info.path.removeprefix(prefix).removeprefix("./")
+        if info.type != fs.FileType.File or _is_hidden(relative):
+            return False
+        return bool(wanted.fullmatch(relative)) if wanted else info.path.lower().endswith(extensions)
+
+    return sorted(filter(is_wanted, infos), key=lambda info: str(info.path))
+
+
+def _is_hidden(relative: str) -> bool:
+    """Whether a part of the path starts as logs and half-written files of other tools do."""
+    return any(part.startswith((".", "_")) for part in relative.split("/"))
+
+
+def _regex(pattern: str) -> str:
+    """Translate a glob; `*` and `?` stay within one folder, `**` spans any number of them."""
+    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[!?[^\]]+\])", pattern)
+    known = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return "".join(
+        known.get(part) or (part.replace("[!", "[^", 1) if part.startswith("[") else re.escape(part))
+        for part in parts
+        if part
+    )
+
+
+def _neighbours(filesystem: fs.FileSystem, path: str) -> str:
+    folder, name = posixpath.split(path)
+    selector = fs.FileSelector(folder or ".", allow_not_found=True)
+    return suggest(name, sorted(info.base_name for info in filesystem.get_file_info(selector)))

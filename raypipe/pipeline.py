@@ -1,0 +1,283 @@
+"""The loop, written once: collect → prepare → race → judge → register → release.
+
+A person's `raypipe run`, a notebook's `Pipeline.run()` and a retrain all call the same stages, in the same
+order. Each stage takes what the one before it returned; what must outlive the process is in the home.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from raypipe.config.settings import Config
+from raypipe.core.clock import Clock
+from raypipe.core.errors import UnknownVersion
+from raypipe.core.files import storage_errors, write_json
+from raypipe.core.ids import Json, content_id
+from raypipe.core.progress import Progress, Step, silent
+from raypipe.data.versions import DataVersion
+from raypipe.registry.manifest import ManifestDraft
+from raypipe.registry.store import ModelVersion, Registry
+from raypipe.serving.pointer import Pointer, write_pointer
+from raypipe.training.leaderboard import Leaderboard
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from raypipe.data.profile import Profile
+    from raypipe.data.split import Split
+    from raypipe.processing.transform import FittedTransform
+    from raypipe.training.models import Float32Matrix
+    from raypipe.training.race import RaceResult, TrainingSet
+    from raypipe.training.task import Task
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+RAY_DATA_ROWS = 5_000_000
+"""Above so many rows, `compute: auto` transforms over Ray Data instead of in this process."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Rows split and turned into features: what a race runs on, and what judges it."""
+
+    split: Split
+    task: Task
+    transform: FittedTransform
+    features: TrainingSet
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one run of the loop made, or found made already."""
+
+    run: str
+    data: DataVersion
+    version: ModelVersion
+    leaderboard: Leaderboard
+    is_new: bool
+
+
+@dataclass(frozen=True)
+class Trials:
+    """How many trials run side by side, and what each holds."""
+
+    cpus_per_trial: float
+    max_concurrent: int
+
+
+@dataclass(frozen=True)
+class Loop:
+    """One pipeline's loop; its methods are its stages, in the order in which `run` calls them."""
+
+    config: Config
+    registry: Registry
+    clock: Clock
+    trials: Trials
+    progress: Progress = silent
+
+    def run(self, *, force: bool = False) -> Outcome:
+        """Go from the sources to a registered model version; Ray must have been started or joined.
+
+        Equal rows under equal settings have been learned from before: that version is returned, and nothing
+        is trained, unless `force`.
+        """
+        data = self.collect()
+        run = self.run_id(data)
+        done = None if force else self.finished(run, data)
+        return done or self.learn(run, data)
+
+    def collect(self) -> DataVersion:
+        """Read the sources, apply the contract, and keep the rows as an immutable version."""
+        from raypipe.data.ingest import ingest
+
+        newest = next(iter(self.registry.data_versions(self.config.name)), None)
+        version = ingest(
+            self.config.data,
+            self.config.folder,
+            find=partial(self.registry.data_version, self.config.name),
+            parent=newest.id if newest else None,
+            clock=self.clock,
+            progress=self.progress,
+        )
+        self.registry.add_data_version(self.config.name, version)
+        return version
+
+    def run_id(self, data: DataVersion) -> str:
+        """Return the id of learning from these rows under these settings."""
+        settings: Json = {
+            "data": data.id,
+            "drop": list(self.config.data.drop),
+            "split": self.config.data.split.model_dump(mode="json"),
+            "processing": self.config.processing.model_dump(mode="json", exclude={"compute"}),
+            "training": self.config.training.model_dump(mode="json", exclude={"resources"}),
+        }
+        return content_id("r", settings)
+
+    def finished(self, run: str, data: DataVersion) -> Outcome | None:
+        """Return what an earlier run with this id made, if it came to its end."""
+        found = next((v for v in self.registry.model_versions(self.config.name) if v.run == run), None)
+        if found is None:
+            return None
+        self._say("done before", f"{found.version} was learned from the same rows and settings")
+        return Outcome(run, data, found, Leaderboard.from_json(found.metrics), is_new=False)
+
+    def learn(self, run: str, data: DataVersion) -> Outcome:
+        """Prepare, race, judge and register; what was tested is what is registered."""
+        prepared = self.prepare(data)
+        race = self.race(run, prepared)
+        leaderboard = self.judge(prepared, race)
+        version = self.register(run, data, prepared, race, leaderboard)
+        return Outcome(run, data, version, leaderboard, is_new=True)
+
+    def prepare(self, data: DataVersion) -> Prepared:
+        """Split the rows by time, fit the features on the training part alone, and transform all parts."""
+        from raypipe.data.ingest import read_rows
+        from raypipe.data.profile import Profile
+        from raypipe.data.split import split_rows
+        from raypipe.processing.fit import fit_transform
+        from raypipe.training.task import infer_task
+
+        self._say("prepare", "reading and splitting rows")
+        rows = read_rows(self.config.folder, data)
+        self._keep_profile(data, Profile.of_table(rows))
+        task = infer_task(self.config.training, self.config.data.label_name, rows[self.config.data.label_name])
+        split = split_rows(
+            rows, self.config.data.split, time=self.config.data.time, seed=self.config.training.seed
+        )
+        transform = fit_transform(
+            Profile.of_table(split.train), data.columns, self.config.data, self.config.processing
+        )
+        self._say("prepare", f"{len(transform.feature_names)} features of {len(transform.inputs)} columns")
+        return self._transformed(split, task, transform)
+
+    def race(self, run: str, prepared: Prepared) -> RaceResult:
+        """Search over the model families, in parallel, within the budget."""
+        from raypipe.training.on_ray import race
+
+        folder = self.config.folder.runs / run
+        with storage_errors(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+        return race(
+            prepared.features,
+            self.config.training,
+            folder=folder,
+            cpus_per_trial=self.trials.cpus_per_trial,
+            max_concurrent=self.trials.max_concurrent,
+            progress=self.progress,
+        )
+
+    def judge(self, prepared: Prepared, race: RaceResult) -> Leaderboard:
+        """Score the best of each family once on the test rows, with intervals."""
+        from raypipe.training.judge import judge
+
+        self._say("judge", f"{prepared.split.test.num_rows:,} test rows, {len(race.candidates)} models")
+        test = prepared.split.test
+        return judge(
+            race,
+            prepared.features,
+            self._features(prepared.transform, test),
+            prepared.task.encode(test[prepared.task.label]),
+            ordered_by_time=prepared.split.by == "time",
+            seed=self.config.training.seed,
+        )
+
+    def register(
+        self, run: str, data: DataVersion, prepared: Prepared, race: RaceResult, leaderboard: Leaderboard
+    ) -> ModelVersion:
+        """Keep the winner as an immutable version: its files, their digests, golden rows and a card."""
+        from raypipe.serving.package import Package, write_package
+
+        winner = next(c for c in race.candidates if c.family == leaderboard.winner)
+        package = Package(
+            pipeline=self.config.name,
+            run=run,
+            data_version=data.id,
+            created_at=self.clock.now(),
+            settings=self.config.model_dump(mode="json"),
+            candidate=winner,
+            transform=prepared.transform,
+            split=prepared.split,
+            task=prepared.task,
+            leaderboard=leaderboard,
+        )
+        staged = self.config.folder.root / "staging" / run
+        write_package(staged, package)
+        draft = ManifestDraft(
+            pipeline=self.config.name,
+            data_version=data.id,
+            run=run,
+            task=prepared.task.to_json(),
+            family=winner.family,
+            format=winner.format,
+            params=winner.params,
+            metrics=leaderboard.to_json(),
+            frameworks=frameworks(),
+        )
+        version = self.registry.register(self.config.name, staged, self.config.folder.models, draft)
+        self.registry.set_alias(self.config.name, CHALLENGER, version.version, reason="the newest run's best")
+        self._say("register", f"{version.version}: {winner.family}")
+        return version
+
+    def release(self, version: str, *, reason: str) -> Pointer:
+        """Make a version the champion and point the endpoint to it; replicas follow by themselves.
+
+        Raises UnknownVersion for a version that is not registered, StaleEpoch where another release was
+        faster. What served before is left to `rollback`.
+        """
+        name = self.config.name
+        model = self.registry.model_version(name, version)
+        expected = self.registry.alias(name, CHAMPION)
+        change = self.registry.set_alias(name, CHAMPION, version, expected=expected, reason=reason)
+        pointer = Pointer(version, model.manifest_sha256, change.epoch)
+        write_pointer(self.config.folder.pointer, pointer)
+        self._say("release", f"{version} is the champion, epoch {pointer.epoch}")
+        return pointer
+
+    def previous_champion(self) -> str:
+        """Return the version that served before the present champion; raises UnknownVersion if none did."""
+        changes = self.registry.alias_history(self.config.name, CHAMPION)
+        if not changes or changes[0].previous is None:
+            raise UnknownVersion(
+                f"{self.config.name} has had no champion before the present one, so there is nothing to roll back to."
+            )
+        return changes[0].previous
+
+    def _transformed(self, split: Split, task: Task, transform: FittedTransform) -> Prepared:
+        from raypipe.training.models import Float32Matrix
+    from raypipe.training.race import TrainingSet
+
+        features = TrainingSet(
+            x_train=self._features(transform, split.train),
+            y_train=task.encode(split.train[task.label]),
+            x_validation=self._features(transform, split.validation),
+            y_validation=task.encode(split.validation[task.label]),
+            task=task,
+            feature_names=transform.feature_names,
+        )
+        return Prepared(split, task, transform, features)
+
+    def _features(self, transform: FittedTransform, rows: pa.Table) -> Float32Matrix:
+        compute = self.config.processing.compute
+        if compute == "ray" or (compute == "auto" and rows.num_rows > RAY_DATA_ROWS):
+            from raypipe.processing.on_ray import transform_over_ray
+
+            return transform_over_ray(rows, transform)
+        return transform.transform_table(rows)
+
+    def _keep_profile(self, data: DataVersion, profile: Profile) -> None:
+        path = self.config.folder.profile(data.id)
+        if not path.exists():
+            write_json(path, profile.to_json())
+
+    def _say(self, stage: str, message: str) -> None:
+        self.progress(Step(stage, message))
+
+
+def frameworks() -> dict[str, str]:
+    """Return the versions of the libraries that a model's numbers may depend on."""
+    return {name: version(name) for name in ("raypipe", "numpy", "polars", "scikit-learn", "xgboost", "torch")}

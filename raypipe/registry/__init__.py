@@ -1,0 +1,1 @@
+"""The registry: immutable versions, aliases and the decision ledger in SQL; model folders with digests."""

@@ -1,0 +1,174 @@
+"""The registry: each method is one transaction, done wholly or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raypipe.core.clock import Clock
+from raypipe.core.errors import RegistryError
+from raypipe.core.files import LOCAL_DISK, Disk, fsync_tree, storage_errors
+from raypipe.core.ids import Json
+from raypipe.registry import aliases, datasets, ledger, runs
+from raypipe.registry import models as model_rows
+from raypipe.registry.database import EmptySession, Session, open_database, read_mounts
+from raypipe.registry.manifest import ManifestDraft, digest_files
+from raypipe.registry.tables import check, create
+from raypipe.registry.values import ANYTHING, AliasChange, Anything, LedgerEntry, ModelVersion, Run, RunStatus
+
+if TYPE_CHECKING:
+    from raypipe.data.versions import DataVersion
+
+__all__ = ["ANYTHING", "AliasChange", "LedgerEntry", "ModelVersion", "Registry", "Run"]
+
+
+class Registry:
+    """Versions, aliases, runs and the ledger of all pipelines of a home, by URL.
+
+    Opening does nothing; the first write creates the tables, and before it every read finds nothing. Each
+    write that changes something appends its own ledger entry in the same transaction. Raises RegistryError
+    for a database that refuses or has another schema, StorageError for a disk that refuses.
+    """
+
+    def __init__(
+        self, url: str, clock: Clock, *, disk: Disk = LOCAL_DISK, mounts: Callable[[], str] = read_mounts
+    ) -> None:
+        self._database = open_database(url, mounts)
+        self._clock = clock
+        self._disk = disk
+        self._checked = False
+
+    def add_data_version(self, pipeline: str, version: DataVersion) -> bool:
+        """Record a data version and return True; return False where its content is known already."""
+        with self._write() as session:
+            return datasets.add_data_version(session, pipeline, version, self._clock.now())
+
+    def data_version(self, pipeline: str, id: str) -> DataVersion | None:
+        """Return the data version with an id."""
+        with self._read() as session:
+            return datasets.data_version(session, pipeline, id)
+
+    def data_versions(self, pipeline: str) -> tuple[DataVersion, ...]:
+        """Return the data versions of a pipeline, newest first."""
+        with self._read() as session:
+            return datasets.data_versions(session, pipeline)
+
+    def register(self, pipeline: str, staged: Path, models: Path, draft: ManifestDraft) -> ModelVersion:
+        """Give a staged folder the next version and move it to `models/v<N>`, under a manifest of its files.
+
+        Whatever dies on the way leaves no half version: a folder without a row is no version, and the next
+        registration of that number renames it to `orphan-v<N>-<k>`. Raises ArtifactError for links in it.
+        """
+        if draft.pipeline != pipeline:
+            raise RegistryError(f"the draft's pipeline must be {pipeline!r}. Got {draft.pipeline!r}.")
+        entry = model_rows.Registration(staged, models, draft, digest_files(staged))
+        with storage_errors(staged):
+            fsync_tree(staged)
+        with self._write() as session:
+            return model_rows.register(session, entry, self._clock.now(), self._disk)
+
+    def model_version(self, pipeline: str, version: str) -> ModelVersion:
+        """Return a model version; raises UnknownVersion, naming those there are."""
+        with self._read() as session:
+            return model_rows.model_version(session, pipeline, version)
+
+    def model_versions(self, pipeline: str) -> tuple[ModelVersion, ...]:
+        """Return the model versions of a pipeline, newest first."""
+        with self._read() as session:
+            return model_rows.model_versions(session, pipeline)
+
+    def set_alias(
+        self,
+        pipeline: str,
+        alias: str,
+        version: str,
+        *,
+        expected: str | Anything | None = ANYTHING,
+        reason: str = "",
+    ) -> AliasChange:
+        """Move an alias to a version under a new epoch, which orders it among all changes of the pipeline.
+
+        `expected` is the version that the alias must still name (None: no alias yet); raises StaleEpoch
+        where another writer moved it, and UnknownVersion for a version that is not registered.
+        """
+        with self._write() as session:
+            return aliases.set_alias(
+                session, pipeline, alias, version, expected=expected, reason=reason, at=self._clock.now()
+            )
+
+    def alias(self, pipeline: str, alias: str) -> str | None:
+        """Return the version that an alias names."""
+        with self._read() as session:
+            return aliases.alias(session, pipeline, alias)
+
+    def aliases(self, pipeline: str) -> Mapping[str, str]:
+        """Return the version of each alias, by name."""
+        with self._read() as session:
+            return aliases.aliases(session, pipeline)
+
+    def alias_history(self, pipeline: str, alias: str) -> tuple[AliasChange, ...]:
+        """Return what an alias has named, newest first."""
+        with self._read() as session:
+            return aliases.alias_history(session, pipeline, alias)
+
+    def epoch(self, pipeline: str) -> int:
+        """Return the last epoch handed out, 0 where there is none."""
+        with self._read() as session:
+            return ledger.epoch(session, pipeline)
+
+    def next_epoch(self, pipeline: str, *, after: int | None = None) -> int:
+        """Hand out the next epoch; raises StaleEpoch where `after` is given and is not the last one."""
+        with self._write() as session:
+            return ledger.next_epoch(session, pipeline, after)
+
+    def append(self, pipeline: str, kind: str, subject: str, detail: Json) -> LedgerEntry:
+        """Append an entry to the pipeline's ledger."""
+        with self._write() as session:
+            return ledger.append(session, pipeline, kind, subject, detail, self._clock.now())
+
+    def history(self, pipeline: str, limit: int = 50) -> tuple[LedgerEntry, ...]:
+        """Return the last entries of a pipeline's ledger, newest first."""
+        with self._read() as session:
+            return ledger.history(session, pipeline, limit)
+
+    def start_run(self, pipeline: str, id: str, detail: Mapping[str, Json]) -> Run:
+        """Record that a run began; the same id may run again."""
+        with self._write() as session:
+            return runs.start_run(session, pipeline, id, detail, self._clock.now())
+
+    def end_run(self, pipeline: str, id: str, status: RunStatus, detail: Mapping[str, Json]) -> None:
+        """Record how the newest run with an id ended; `detail` replaces what its start said."""
+        with self._write() as session:
+            runs.end_run(session, pipeline, id, status, detail, self._clock.now())
+
+    def runs(self, pipeline: str, limit: int = 50) -> tuple[Run, ...]:
+        """Return the last runs of a pipeline, newest first."""
+        with self._read() as session:
+            return runs.runs(session, pipeline, limit)
+
+    def pipelines(self) -> tuple[str, ...]:
+        """Return the names of all pipelines, sorted."""
+        with self._read() as session:
+            return ledger.pipelines(session)
+
+    @contextmanager
+    def _read(self) -> Iterator[Session]:
+        if not self._checked and not self._database.has_table("raypipe_schema"):
+            yield EmptySession()
+            return
+        with self._database.read() as session:
+            check(session, self._database.name)
+            yield session
+        self._checked = True
+
+    @contextmanager
+    def _write(self) -> Iterator[Session]:
+        with self._database.write() as session:
+            if not self._checked:
+                create(session)
+            check(session, self._database.name)
+            yield session
+        # Only now: had the transaction failed, the tables would have gone with it.
+        self._checked = True

@@ -1,0 +1,1 @@
+"""Runtime: Ray started, joined and ended; the one place with `ray.init`."""

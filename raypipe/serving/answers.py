@@ -1,0 +1,63 @@
+"""The answer to each row of a request, as it is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from raypipe.core.ids import Json
+from raypipe.serving.predictor import Answer, Predictions
+from raypipe.serving.request import FieldError, ParsedRequest, RowError
+from raypipe.training.task import ClassValue
+
+_NOT_FINITE = RowError((FieldError(None, "the model's answer for this row is not a finite number."),))
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One item a row, in the order of the request, and the numbers of the rows that were answered."""
+
+    items: Sequence[dict[str, Json]]
+    answered: Sequence[int]
+
+
+def answer(
+    request: ParsedRequest, predictions: Predictions, ids: Sequence[str], class_names: Sequence[str]
+) -> Answers:
+    """Join the predictions of the valid rows with the errors of the others."""
+    items: list[dict[str, Json]] = []
+    answered: list[int] = []
+    given = zip(predictions.values, _probabilities(predictions, class_names), predictions.finite, strict=True)
+    for number, (row, id_) in enumerate(zip(request.rows, ids, strict=True)):
+        if isinstance(row, RowError):
+            items.append({"id": id_, "error": _error(row)})
+            continue
+        value, probabilities, finite = next(given)
+        if not finite:
+            items.append({"id": id_, "error": _error(_NOT_FINITE)})
+            continue
+        items.append(_item(id_, value, probabilities))
+        answered.append(number)
+    return Answers(items, answered)
+
+
+def class_name(value: ClassValue) -> str:
+    """Return how a class is spelled as a key of JSON."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _item(id_: str, value: Answer, probabilities: dict[str, Json] | None) -> dict[str, Json]:
+    if probabilities is None:
+        return {"id": id_, "prediction": value}
+    return {"id": id_, "prediction": value, "probabilities": probabilities}
+
+
+def _probabilities(predictions: Predictions, class_names: Sequence[str]) -> Sequence[dict[str, Json] | None]:
+    if predictions.probabilities is None:
+        return [None] * len(predictions.values)
+    return [dict(zip(class_names, row, strict=True)) for row in predictions.probabilities.tolist()]
+
+
+def _error(row: RowError) -> Json:
+    fields: list[Json] = [{"column": one.column, "message": one.message} for one in row.fields]
+    return {"column": row.fields[0].column, "message": row.fields[0].message, "fields": fields}

@@ -1,0 +1,181 @@
+"""What an endpoint answers, without HTTP: bodies in, replies out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+import msgspec
+
+from raypipe.core.clock import Clock
+from raypipe.core.errors import StorageError
+from raypipe.core.ids import Json
+from raypipe.serving.answers import Answers, answer
+from raypipe.serving.capture import Answered, Capture
+from raypipe.serving.config import ServingSettings
+from raypipe.serving.feedback import Label, RejectedLabel, parse_feedback
+from raypipe.serving.openapi import docs_page, openapi
+from raypipe.serving.predictor import Predictions
+from raypipe.serving.request import ParsedRequest, RefusedRequest, Row, RowError
+from raypipe.serving.swap import ServedVersion, VersionHolder
+
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A status of HTTP and a body."""
+
+    status: int
+    body: bytes
+    content_type: bytes = b"application/json"
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+@dataclass
+class Counters:
+    """What a replica did since it started; safe to add to from several threads."""
+
+    n_requests: int = 0
+    n_rows: int = 0
+    n_failed_rows: int = 0
+    n_refused_requests: int = 0
+    n_labels: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def add(self, *, rows: int = 0, failed_rows: int = 0, refused: int = 0, labels: int = 0) -> None:
+        """Count one request."""
+        with self._lock:
+            self.n_requests += 1
+            self.n_rows += rows
+            self.n_failed_rows += failed_rows
+            self.n_refused_requests += refused
+            self.n_labels += labels
+
+    def to_json(self) -> dict[str, Json]:
+        return {name: value for name, value in vars(self).items() if name.startswith("n_")}
+
+
+class Endpoint:
+    """Answers for one pipeline in one replica.
+
+    `replica` names the replica and its start uniquely; ids of predictions begin with it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: ServingSettings,
+        *,
+        versions: VersionHolder,
+        capture: Capture,
+        clock: Clock,
+        replica: str,
+        spec_id: str = "",
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self.versions = versions
+        self._capture = capture
+        self._clock = clock
+        self._replica = replica
+        self._spec_id = spec_id
+        self._counters = Counters()
+        self._numbers = count()
+        self._started_at = clock.now()
+
+    def predict(self, body: bytes) -> Reply:
+        """Answer the rows of a request; rows that fail are answered with their errors."""
+        served = self.versions.current
+        try:
+            request = served.loaded.schema.parse(body, self.settings.max_rows)
+        except RefusedRequest as error:
+            return self.refuse(error.status, str(error))
+        rows: list[Row] = [row for row in request.rows if not isinstance(row, RowError)]
+        predictions = served.loaded.predictor.predict_rows(rows) if rows else Predictions([], None, [])
+        answers = answer(request, predictions, self._ids(request), served.loaded.class_names)
+        self._counters.add(rows=len(answers.items), failed_rows=len(answers.items) - len(answers.answered))
+        self._keep(served, request, answers)
+        reply = {"version": served.loaded.pointer.version, "predictions": answers.items}
+        return Reply(200 if answers.answered else 422, _encode(reply))
+
+    def feedback(self, body: bytes) -> Reply:
+        """Keep labels by prediction id; what cannot be kept is not acknowledged."""
+        task = self.versions.current.loaded.predictor.task
+        try:
+            items = parse_feedback(body, task, self.settings.max_rows)
+        except RefusedRequest as error:
+            return self.refuse(error.status, str(error))
+        labels = [item for item in items if isinstance(item, Label)]
+        try:
+            self._capture.labels(labels, self._clock.now())
+        except StorageError as error:
+            return self.refuse(503, f"the labels were not kept, send them again later: {error}")
+        self._counters.add(labels=len(labels))
+        errors = [_label_error(n, item) for n, item in enumerate(items) if isinstance(item, RejectedLabel)]
+        return Reply(200 if labels else 422, _encode({"accepted": len(labels), "errors": errors}))
+
+    def status(self) -> Reply:
+        """Tell which version answers, what was done, and what went wrong."""
+        served, refusal = self.versions.current, self.versions.refusal
+        pointer = served.loaded.pointer
+        state: dict[str, Json] = {
+            "pipeline": self.name,
+            "version": pointer.version,
+            "manifest_sha256": pointer.manifest_sha256,
+            "epoch": pointer.epoch,
+            "since": served.since.isoformat(),
+            "replica": self._replica,
+            "started_at": self._started_at.isoformat(),
+            "spec": self._spec_id,
+            **self._counters.to_json(),
+            "capture": self._capture.state().to_json(),
+            "refused": None if refusal is None else refusal.to_json(),
+        }
+        return Reply(200, _encode(state))
+
+    def health(self) -> Reply:
+        """Say that requests are answered."""
+        return Reply(200, _encode({"status": "ok", "version": self.versions.current.loaded.pointer.version}))
+
+    def openapi(self) -> Reply:
+        """Describe the endpoint as OpenAPI 3.1."""
+        return Reply(200, _encode(openapi(self.name, self.versions.current.loaded)))
+
+    def docs(self, host: str) -> Reply:
+        """Describe the endpoint for a person; the page loads nothing from elsewhere."""
+        page = docs_page(self.name, self.versions.current.loaded, host)
+        policy = (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'")
+        return Reply(200, page.encode(), b"text/html; charset=utf-8", (policy,))
+
+    def refuse(self, status: int, message: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Reply:
+        """Refuse a request as a whole with one sentence."""
+        self._counters.add(refused=1)
+        return Reply(status, _encode({"error": {"message": message}}), headers=headers)
+
+    def close(self) -> None:
+        """Give what was captured to the disk."""
+        self._capture.close()
+
+    def _ids(self, request: ParsedRequest) -> Sequence[str]:
+        if request.ids is not None:
+            return request.ids
+        return [f"{self._replica}-{next(self._numbers)}" for _ in request.rows]
+
+    def _keep(self, served: ServedVersion, request: ParsedRequest, answers: Answers) -> None:
+        if answers.answered:
+            self._capture.predictions(
+                Answered(
+                    at=self._clock.now(),
+                    version=served.loaded.pointer.version,
+                    epoch=served.loaded.pointer.epoch,
+                    rows=[request.received[number] for number in answers.answered],
+                    items=[answers.items[number] for number in answers.answered],
+                )
+            )
+
+
+def _label_error(number: int, item: RejectedLabel) -> Json:
+    return {"index": number, "id": item.id, "message": item.message}

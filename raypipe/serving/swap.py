@@ -1,0 +1,148 @@
+"""The version holder: which version a replica answers with, and how another one takes its place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from raypipe.core.clock import Clock
+from raypipe.core.errors import RaypipeError, ServingError
+from raypipe.core.home import PipelineHome
+from raypipe.core.ids import Json
+from raypipe.serving.answers import class_name
+from raypipe.serving.golden import read_golden
+from raypipe.serving.pointer import Pointer, read_pointer
+from raypipe.serving.predictor import Predictor, load_predictor
+from raypipe.serving.request import RequestSchema
+
+RETRY_INTERVAL = timedelta(seconds=30)
+"""A refused version is tried again after so long: a shared folder may show its files late."""
+
+
+@dataclass(frozen=True)
+class LoadedVersion:
+    """A version in memory, proven and warm."""
+
+    pointer: Pointer
+    predictor: Predictor
+    schema: RequestSchema
+    example: Json
+    """A row that a request may bring."""
+    class_names: tuple[str, ...]
+    """The task's classes as keys of JSON."""
+
+
+@dataclass(frozen=True)
+class ServedVersion:
+    """A version that answers, and since when."""
+
+    loaded: LoadedVersion
+    since: datetime
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A version that could not take over; `epoch` is None where the pointer itself is damaged or gone."""
+
+    version: str | None
+    epoch: int | None
+    message: str
+    at: datetime
+
+    def to_json(self) -> Json:
+        return {**asdict(self), "at": self.at.isoformat()}
+
+
+def load_version(folder: PipelineHome, pointer: Pointer) -> LoadedVersion:
+    """Load what a pointer names; raises ArtifactError where it is not what was registered."""
+    place = folder.model(pointer.version)
+    predictor = load_predictor(place, pointer.manifest_sha256)
+    schema = RequestSchema(predictor.transform.inputs, predictor.transform.ignored)
+    names = tuple(map(class_name, predictor.task.classes))
+    return LoadedVersion(pointer, predictor, schema, read_golden(place).rows[0], names)
+
+
+class VersionHolder:
+    """Holds the version that answers, and swaps it when the pointer moves to a newer epoch.
+
+    A request takes `current` once and keeps it to its end. `poll` blocks while a version loads: call it from
+    a thread. It never raises: what cannot be loaded is refused and told by `refusal`, and what answered
+    before goes on. The constructor raises ServingError where the pointer's version cannot be loaded.
+    """
+
+    def __init__(self, path: Path, load: Callable[[Pointer], LoadedVersion], clock: Clock) -> None:
+        self._path = path
+        self._load = load
+        self._clock = clock
+        self._seen = _stamp(path)
+        self._refusal: Refusal | None = None
+        self._current = self._first()
+
+    @property
+    def current(self) -> ServedVersion:
+        """The version that answers."""
+        return self._current
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """The last version that could not take over, until the pointer moves again."""
+        return self._refusal
+
+    def poll(self) -> None:
+        """Look at the pointer, and take over what it names if that is newer."""
+        stamp = _stamp(self._path)
+        if stamp == self._seen and not self._retry_is_due():
+            return
+        self._seen = stamp
+        try:
+            pointer = read_pointer(self._path)
+        except ServingError as error:
+            self._refuse(None, str(error))
+            return
+        if pointer is None:
+            self._refuse(None, f"{self._path} is gone; promote a version to write it again.")
+        elif pointer.epoch < self._current.loaded.pointer.epoch:
+            self._refuse(pointer, f"epoch {pointer.epoch} is older than the one that serves.")
+        elif pointer != self._current.loaded.pointer:
+            self._take_over(pointer)
+        else:
+            self._refusal = None
+
+    def _first(self) -> ServedVersion:
+        pointer = read_pointer(self._path)
+        if pointer is None:
+            raise ServingError(f"no version is released: {self._path} is absent; run or promote a version.")
+        try:
+            return ServedVersion(self._load(pointer), self._clock.now())
+        except RaypipeError as error:
+            raise ServingError(
+                f"version {pointer.version}, which {self._path} names, cannot serve: {error}"
+            ) from error
+
+    def _take_over(self, pointer: Pointer) -> None:
+        try:
+            loaded = self._load(pointer)
+        except Exception as error:  # noqa: BLE001 - whatever a broken version raises, the old one goes on
+            self._refuse(pointer, str(error) or type(error).__name__)
+            return
+        self._current = ServedVersion(loaded, self._clock.now())
+        self._refusal = None
+
+    def _refuse(self, pointer: Pointer | None, message: str) -> None:
+        version, epoch = (pointer.version, pointer.epoch) if pointer else (None, None)
+        self._refusal = Refusal(version, epoch, message, self._clock.now())
+
+    def _retry_is_due(self) -> bool:
+        return self._refusal is not None and self._clock.now() - self._refusal.at >= RETRY_INTERVAL
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """Return what tells one file from the one that replaced it, without reading."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - asked four times a second, by every replica
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size

@@ -1,0 +1,1 @@
+"""Mathematics without a domain: exact sums, histograms, metrics, intervals."""

@@ -1,0 +1,193 @@
+"""Quantiles from a histogram that merges exactly.
+
+A float64 becomes an int64 key in the same order (its bits, those of negative numbers turned round). The
+sketch counts values by `key >> shift`, where `shift` is the smallest for which no more than `bound` buckets
+are occupied.
+
+Why no split and no order of merging changes a bit: let D(S, s) be the number of distinct `key >> s` in a
+set of keys S. D falls as s grows, and grows as S grows; so the shift of S, the smallest s with D(S, s) <=
+bound, depends on S alone, and a part of S never has a larger shift than S. A coarser bucket is a function
+of a finer one, so counts of the parts can be brought to the shift of the whole without loss. Hence a merged
+sketch is what one pass over all values gives.
+
+Resolution: with shift 0 (no more than `bound` distinct values) quantiles are exact. Otherwise a bucket is
+2**(shift-52) of its value wide, relatively: 4096 buckets give about 1% over values of normal distribution,
+and far better for values far from 0 (timestamps: 1/4096 of their span or two). Inside a bucket quantiles
+are interpolated by rank.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from raypipe.core.errors import SchemaError
+from raypipe.core.ids import Json
+
+BOUND = 4096
+_SIGN_FREE = np.int64(2**63 - 1)
+_LARGEST_KEY = 0x7FEF_FFFF_FFFF_FFFF
+_SMALLEST_KEY = -_LARGEST_KEY - 1
+
+Keys = npt.NDArray[np.int64]
+
+
+def order_keys(values: npt.NDArray[np.float64]) -> Keys:
+    """Return int64 keys in the order of the values; -0.0 gets the key of 0.0."""
+    bits = (values + 0.0).view(np.int64)
+    return bits ^ ((bits >> 63) & _SIGN_FREE)
+
+
+def values_of_keys(keys: Keys) -> npt.NDArray[np.float64]:
+    """Return the values that `order_keys` was given."""
+    return (keys ^ ((keys >> 63) & _SIGN_FREE)).view(np.float64)
+
+
+@dataclass(frozen=True)
+class QuantileSketch:
+    """Counts of finite values in buckets of keys, with the exact smallest and largest value.
+
+    >>> sketch = QuantileSketch.of(np.array([3.0, 1.0, 2.0]))
+    >>> sketch.quantile(0.5)
+    2.0
+    """
+
+    bound: int = BOUND
+    shift: int = 0
+    buckets: tuple[int, ...] = ()
+    """Occupied buckets in increasing order, each `key >> shift`."""
+    counts: tuple[int, ...] = ()
+    min: float | None = None
+    max: float | None = None
+
+    @classmethod
+    def of(
+        cls, values: npt.NDArray[np.float64], counts: npt.NDArray[np.int64] | None = None, bound: int = BOUND
+    ) -> QuantileSketch:
+        """Count finite values, the i-th one `counts[i]` times (once where not given); `bound` is >= 2."""
+        if not len(values):
+            return cls(bound)
+        if counts is None:
+            counts = np.ones(len(values), np.int64)
+        keys = order_keys(values)
+        if np.any(keys[1:] < keys[:-1]):
+            order = np.argsort(keys)
+            keys, counts = keys[order], counts[order]
+        low, high = values_of_keys(keys[[0, -1]]).tolist()
+        shift = _needed_shift(keys, bound)
+        return cls(bound, shift, *_bucketed(keys >> shift, counts), min=low, max=high)
+
+    @property
+    def n(self) -> int:
+        return sum(self.counts)
+
+    def quantile(self, q: float) -> float | None:
+        """Return the smallest value that at least the share `q` of the values does not exceed.
+
+        Exact where `shift` is 0 (numpy's "inverted_cdf"), else to the width of a bucket; none without values.
+        """
+        if self.min is None or self.max is None:
+            return None
+        rank = min(max(math.ceil(q * self.n), 1), self.n)
+        before = np.cumsum(self.counts)
+        i = int(np.searchsorted(before, rank))
+        share = (rank - (int(before[i]) - self.counts[i]) - 0.5) / self.counts[i]
+        return min(max(self._inside(self.buckets[i], share), self.min), self.max)
+
+    def _inside(self, bucket: int, share: float) -> float:
+        first = max(bucket << self.shift, _SMALLEST_KEY)
+        last = min(((bucket + 1) << self.shift) - 1, _LARGEST_KEY)
+        low, high = values_of_keys(np.array([first, last], np.int64)).tolist()
+        return float(low if first == last else low * (1 - share) + high * share)
+
+    def merge(self, other: QuantileSketch) -> QuantileSketch:
+        """Return the sketch of both sets of values together; raises SchemaError for another bound."""
+        if self.bound != other.bound:
+            raise SchemaError(f"Sketches to merge must have one bound. Got {self.bound} and {other.bound}.")
+        shift = max(self.shift, other.shift)
+        keys = np.concatenate([self._keys_at(shift), other._keys_at(shift)])
+        counts = np.array(self.counts + other.counts, np.int64)
+        order = np.argsort(keys, kind="stable")
+        keys, counts = keys[order], counts[order]
+        more = _needed_shift(keys, self.bound)
+        low = [sketch.min for sketch in (self, other) if sketch.min is not None]
+        high = [sketch.max for sketch in (self, other) if sketch.max is not None]
+        return QuantileSketch(
+            self.bound,
+            shift + more,
+            *_bucketed(keys >> more, counts),
+            min=min(low, default=None),
+            max=max(high, default=None),
+        )
+
+    def _keys_at(self, shift: int) -> Keys:
+        return np.array(self.buckets, np.int64) >> (shift - self.shift)
+
+    def to_json(self) -> dict[str, Json]:
+        """Write buckets as differences from the one before, so that the text stays short."""
+        differences = [b - a for a, b in zip((0, *self.buckets), self.buckets, strict=False)]
+        return {
+            "bound": self.bound,
+            "shift": self.shift,
+            "bucket_steps": differences,
+            "counts": list(self.counts),
+            "min": self.min,
+            "max": self.max,
+        }
+
+    @classmethod
+    def from_json(cls, value: Json) -> QuantileSketch:
+        """Read what `to_json` wrote; raises SchemaError for anything else."""
+        match value:
+            case {
+                "bound": int(bound),
+                "shift": int(shift),
+                "bucket_steps": steps,
+                "counts": counts,
+                "min": float() | int() | None as low,
+                "max": float() | int() | None as high,
+            }:
+                buckets = _accumulated(_integers(steps))
+                return cls(bound, shift, buckets, _integers(counts), _float(low), _float(high))
+            case _:
+                raise SchemaError(f"A sketch must have bound, shift, buckets and counts. Got {value!r:.200}.")
+
+
+def _needed_shift(sorted_keys: Keys, bound: int) -> int:
+    """Return the smallest s for which `sorted_keys >> s` has at most `bound` distinct values.
+
+    Neighbours differ after a shift by s when their exclusive or is longer than s bits; at most bound - 1 may.
+    """
+    if len(sorted_keys) <= bound:
+        return 0
+    differing = (sorted_keys[1:] ^ sorted_keys[:-1]).view(np.uint64)
+    place = len(differing) - bound
+    return int(np.partition(differing, place)[place]).bit_length()
+
+
+def _bucketed(sorted_buckets: Keys, counts: npt.NDArray[np.int64]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    if not len(sorted_buckets):
+        return (), ()
+    starts = np.flatnonzero(np.concatenate(([True], sorted_buckets[1:] != sorted_buckets[:-1])))
+    return tuple(sorted_buckets[starts].tolist()), tuple(np.add.reduceat(counts, starts).tolist())
+
+
+def _accumulated(steps: tuple[int, ...]) -> tuple[int, ...]:
+    total, sums = 0, []
+    for step in steps:
+        total += step
+        sums.append(total)
+    return tuple(sums)
+
+
+def _integers(value: Json) -> tuple[int, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(item, int) for item in value):
+        raise SchemaError(f"Buckets and counts of a sketch must be lists of integers. Got {value!r:.200}.")
+    return tuple(value)
+
+
+def _float(value: float | None) -> float | None:
+    return None if value is None else float(value)

@@ -1,0 +1,48 @@
+"""What the `training` part of a config says."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from raypipe.core.settings import Settings
+
+MetricName = Literal["auc", "accuracy", "log_loss", "mae", "rmse", "r2"]
+FamilyName = Literal["linear", "xgboost", "torch"]
+
+
+class BudgetSettings(Settings):
+    """When the search stops: at the first of the two."""
+
+    trials: Annotated[int, Field(ge=1, le=100_000)] = 24
+    minutes: Annotated[float, Field(gt=0)] = 10.0
+
+
+class TrialResources(Settings):
+    """What one trial holds while it runs."""
+
+    cpus: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
+    """CPUs of a trial; `auto` is 1, or less where replicas must share a small machine."""
+    gpus: Annotated[float, Field(ge=0)] = 0.0
+    max_concurrent: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+
+
+class TrainingSettings(Settings):
+    """What to learn, by which families, within which budget."""
+
+    task: Literal["auto", "classification", "regression"] = "auto"
+    metric: Literal["auto"] | MetricName = "auto"
+    """What is optimised and judged; `auto` is auc for two classes, log_loss for more, mae for numbers."""
+    families: Annotated[tuple[FamilyName, ...], Field(min_length=1)] = ("linear", "xgboost", "torch")
+    """The families in the race; a constant baseline always runs beside them."""
+    budget: BudgetSettings = BudgetSettings()
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    resources: TrialResources = TrialResources()
+
+    @field_validator("families")
+    @classmethod
+    def _distinct(cls, families: tuple[FamilyName, ...]) -> tuple[FamilyName, ...]:
+        if len(set(families)) < len(families):
+            raise ValueError(f"families must differ from each other. Got {list(families)}")
+        return families

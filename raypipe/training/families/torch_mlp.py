@@ -1,0 +1,237 @@
+"""A multilayer perceptron by PyTorch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from raypipe.core.errors import ArtifactError
+from raypipe.core.files import storage_errors, write_json
+from raypipe.training.family import Parameter, Params, Real, Terms, Whole
+from raypipe.training.models import Float32Matrix, Float64Array, Model
+from raypipe.training.race import TrainingSet
+from raypipe.training.task import Task
+
+if TYPE_CHECKING:
+    import torch
+
+_WEIGHTS = "model.safetensors"
+_ARCHITECTURE = "architecture.json"
+_MAX_INPUT = 10.0
+"""Standardised inputs are cut here, so that one wild value does not swamp the row."""
+_MAX_ROWS_AT_ONCE = 16_384
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """All that the weights do not say; regression has no classes, and its target is standardised."""
+
+    n_features: int
+    n_classes: int
+    width: int
+    n_layers: int
+    dropout_ratio: float
+    target_mean: float = 0.0
+    target_scale: float = 1.0
+
+    @property
+    def n_outputs(self) -> int:
+        return self.n_classes or 1
+
+
+class TorchMlpModel:
+    """Layers behind a fixed standardisation of the inputs."""
+
+    format = "torch-mlp-safetensors"
+
+    def __init__(
+        self, architecture: Architecture, network: torch.nn.Module, mean: torch.Tensor, factor: torch.Tensor
+    ) -> None:
+        self._architecture = architecture
+        self._network = network
+        self._mean = mean
+        self._factor = factor
+
+    def predict(self, features: Float32Matrix) -> Float64Array:
+        import torch
+
+        self._network.eval()
+        with torch.inference_mode():
+            parts = [
+                self._outputs(torch.tensor(features[start : start + _MAX_ROWS_AT_ONCE]))
+                for start in range(0, max(len(features), 1), _MAX_ROWS_AT_ONCE)
+            ]
+            return torch.cat(parts).numpy()
+
+    def _outputs(self, features: torch.Tensor) -> torch.Tensor:
+        rows = standardised(features.to(self._mean.device), self._mean, self._factor)
+        outputs: torch.Tensor = self._network(rows).double().cpu()
+        if self._architecture.n_classes:
+            return outputs.softmax(dim=1)
+        return outputs[:, 0] * self._architecture.target_scale + self._architecture.target_mean
+
+    def save(self, folder: Path) -> None:
+        from safetensors.torch import save_file
+
+        tensors = {f"network.{name}": tensor for name, tensor in self._network.state_dict().items()}
+        with storage_errors(folder):
+            save_file({**tensors, "mean": self._mean, "factor": self._factor}, folder / _WEIGHTS)
+        write_json(folder / _ARCHITECTURE, asdict(self._architecture))
+
+    @staticmethod
+    def load(folder: Path) -> TorchMlpModel:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            architecture = Architecture(**json.loads((folder / _ARCHITECTURE).read_text()))
+            tensors = load_file(folder / _WEIGHTS)
+            mean, factor = tensors.pop("mean"), tensors.pop("factor")
+            network = layers(architecture)
+            network.load_state_dict({name.removeprefix("network."): t for name, t in tensors.items()})
+        except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
+            first_line = str(error).strip().splitlines()[0]
+            raise ArtifactError(f"{folder} holds no network that raypipe saved: {first_line}.") from error
+        return TorchMlpModel(architecture, network, mean, factor)
+
+
+def layers(architecture: Architecture) -> torch.nn.Sequential:
+    """Return linear, layer norm, ReLU and dropout, `n_layers` times, and a linear output."""
+    from torch import nn
+
+    stack: list[nn.Module] = []
+    n_inputs = architecture.n_features
+    for _ in range(architecture.n_layers):
+        stack += [nn.Linear(n_inputs, architecture.width), nn.LayerNorm(architecture.width), nn.ReLU()]
+        stack += [nn.Dropout(architecture.dropout_ratio)]
+        n_inputs = architecture.width
+    return nn.Sequential(*stack, nn.Linear(n_inputs, architecture.n_outputs))
+
+
+def standardised(features: torch.Tensor, mean: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+    """Return `(features - mean) * factor`, cut to ten standard deviations."""
+    return ((features - mean) * factor).clamp_(-_MAX_INPUT, _MAX_INPUT)
+
+
+class TorchMlpFamily:
+    """AdamW on mini-batches under a one-cycle schedule; a rung is a share of the epochs."""
+
+    name = "torch"
+    in_parts = True
+
+    def space(self, _: Task, /) -> tuple[Parameter, ...]:
+        return (
+            Whole("n_epochs", 18, 9, 36, log=True),
+            Real("learning_rate", 0.003, 3e-4, 2e-2, log=True),
+            Whole("width", 128, 32, 256, log=True),
+            Whole("n_layers", 2, 1, 4),
+            Real("dropout_ratio", 0.1, 0.0, 0.5),
+            Real("weight_decay", 0.01, 1e-4, 1.0, log=True),
+        )
+
+    def train(self, params: Params, data: TrainingSet, terms: Terms, /) -> Iterator[tuple[int, Model]]:
+        import torch
+
+        torch.set_num_threads(terms.n_threads)
+        torch.manual_seed(terms.seed)
+        device = torch.device("cuda" if terms.gpu else "cpu")
+        mean, factor = _input_scale(data.x_train)
+        architecture = _architecture(params, data)
+        network = layers(architecture).to(device)
+        model = TorchMlpModel(architecture, network, mean.to(device), factor.to(device))
+        epochs = _Epochs(
+            network, _rows(data, mean, factor, device), _target(architecture, data).to(device), params
+        )
+        for rung in range(1, terms.n_rungs + 1):
+            epochs.run_until(-(-int(params["n_epochs"]) * rung // terms.n_rungs), _loss(data.task))
+            yield rung, model
+
+
+def _input_scale(features: Float32Matrix) -> tuple[torch.Tensor, torch.Tensor]:
+    import torch
+
+    mean, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
+    factor = 1.0 / np.where(deviation > 0, deviation, 1.0)
+    return torch.tensor(mean.astype(np.float32)), torch.tensor(factor.astype(np.float32))
+
+
+def _architecture(params: Params, data: TrainingSet) -> Architecture:
+    regression = data.task.kind == "regression"
+    return Architecture(
+        n_features=data.x_train.shape[1],
+        n_classes=data.task.n_classes,
+        width=int(params["width"]),
+        n_layers=int(params["n_layers"]),
+        dropout_ratio=float(params["dropout_ratio"]),
+        target_mean=float(np.mean(data.y_train)) if regression else 0.0,
+        target_scale=(float(np.std(data.y_train)) or 1.0) if regression else 1.0,
+    )
+
+
+def _target(architecture: Architecture, data: TrainingSet) -> torch.Tensor:
+    import torch
+
+    if data.task.kind == "classification":
+        return torch.tensor(data.y_train)
+    scaled = (data.y_train - architecture.target_mean) / architecture.target_scale
+    return torch.tensor(scaled.astype(np.float32)[:, None])
+
+
+def _rows(data: TrainingSet, mean: torch.Tensor, factor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    import torch
+
+    return standardised(torch.tensor(data.x_train), mean, factor).to(device)
+
+
+class _Epochs:
+    """A training that can be run on."""
+
+    def __init__(
+        self, network: torch.nn.Module, features: torch.Tensor, target: torch.Tensor, params: Params
+    ) -> None:
+        from torch import optim
+
+        self._network = network
+        self._features = features
+        self._target = target
+        self._batch_size = batch_size_for(len(features))
+        self._n_done = 0
+        peak, decay = float(params["learning_rate"]), float(params["weight_decay"])
+        self._optimizer = optim.AdamW(network.parameters(), lr=peak, weight_decay=decay, fused=True)
+        n_steps = int(params["n_epochs"]) * -(-len(features) // self._batch_size)
+        self._schedule = optim.lr_scheduler.OneCycleLR(self._optimizer, max_lr=peak, total_steps=n_steps)
+
+    def run_until(self, n_epochs: int, loss: torch.nn.Module) -> None:
+        self._network.train()
+        for _ in range(self._n_done, n_epochs):
+            self._run_one(loss)
+        self._n_done = n_epochs
+
+    def _run_one(self, loss: torch.nn.Module) -> None:
+        import torch
+
+        order = torch.randperm(len(self._features), device=self._features.device)
+        for start in range(0, len(order), self._batch_size):
+            rows = order[start : start + self._batch_size]
+            self._optimizer.zero_grad()
+            loss(self._network(self._features[rows]), self._target[rows]).backward()
+            self._optimizer.step()
+            self._schedule.step()
+
+
+def batch_size_for(n_rows: int) -> int:
+    """Return the power of two next below a 100th of the rows, between 32 and 1,024."""
+    return min(1024, max(32, 1 << max(n_rows // 100, 1).bit_length() - 1))
+
+
+def _loss(task: Task) -> torch.nn.Module:
+    from torch import nn
+
+    if task.kind == "classification":
+        return nn.CrossEntropyLoss()
+    return nn.L1Loss() if task.metric == "mae" else nn.MSELoss()

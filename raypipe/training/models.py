@@ -1,0 +1,61 @@
+"""A trained model, as the rest of raypipe sees it: it predicts, and it is kept as data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from raypipe.core.errors import ArtifactError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Float32Matrix: TypeAlias = "NDArray[np.float32]"
+"""Features, shape (n_rows, n_features), C-contiguous."""
+Float64Array: TypeAlias = "NDArray[np.float64]"
+
+
+class Model(Protocol):
+    """A trained model of any family."""
+
+    @property
+    def format(self) -> str:
+        """The format of its files, as `load_model` takes it."""
+        ...
+
+    def predict(self, features: Float32Matrix) -> Float64Array:
+        """Return float64: probabilities of shape (n_rows, n_classes), or values of shape (n_rows,)."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write its files, which are data and no code, into an existing folder."""
+        ...
+
+
+def load_model(folder: Path, format: str) -> Model:
+    """Load what `Model.save` wrote; no code from the folder runs, and only the format's library is imported.
+
+    Raises ArtifactError for an unknown format and for files that are not what the format says.
+    """
+    match format:
+        case "constant-json":
+            from raypipe.training.families.baseline import ConstantModel
+
+            return ConstantModel.load(folder)
+        case "skops":
+            from raypipe.training.families.linear import LinearModel
+
+            return LinearModel.load(folder)
+        case "xgboost-ubj":
+            from raypipe.training.families.xgboost_trees import XgboostModel
+
+            return XgboostModel.load(folder)
+        case "torch-mlp-safetensors":
+            from raypipe.training.families.torch_mlp import TorchMlpModel
+
+            return TorchMlpModel.load(folder)
+        case _:
+            raise ArtifactError(
+                f"the model in {folder} has the format {format!r}, which is unknown here; upgrade raypipe."
+            )

@@ -1,0 +1,71 @@
+"""What goes into a race between model families, and what comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from raypipe.core.ids import Json
+from raypipe.training.models import Float32Matrix
+from raypipe.training.task import Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+TrialStatus = Literal["finished", "stopped", "failed"]
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Encoded rows to learn from and to choose by; targets are int64 codes or float64 values."""
+
+    x_train: Float32Matrix
+    y_train: NDArray[np.int64] | NDArray[np.float64]
+    x_validation: Float32Matrix
+    y_validation: NDArray[np.int64] | NDArray[np.float64]
+    task: Task
+    feature_names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """The best model of one family by validation score, saved."""
+
+    family: str
+    params: Mapping[str, Json]
+    score: float
+    """The task's metric on the validation rows."""
+    train_s: float
+    folder: Path
+    """Holds the model's files and nothing else."""
+    format: str
+    trial_id: str
+
+
+@dataclass(frozen=True)
+class TrialSummary:
+    """How one trial ended."""
+
+    trial_id: str
+    family: str
+    params: Mapping[str, Json]
+    score: float | None
+    """Its best validation score; none where it failed before the first."""
+    status: TrialStatus
+    """`stopped`: ended early, as others were better at the same rung or the time was over."""
+    rung: int
+    """How many rungs it reached; 0 where it failed before the first."""
+    train_s: float
+    reason: str = ""
+    """Why it failed, in one line."""
+
+
+@dataclass(frozen=True)
+class RaceResult:
+    """The best candidate of every family that finished, `baseline` included, and all trials."""
+
+    candidates: tuple[Candidate, ...]
+    trials: tuple[TrialSummary, ...]

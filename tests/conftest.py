@@ -1,0 +1,25 @@
+"""What every tier shares: where the real data is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+_BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Callable[[str], Path]:
+    """Return a function from a file's name to its path; it skips the test where the file is absent."""
+    folder = Path(os.environ.get("RAYPIPE_TEST_DATA", _BESIDE))
+
+    def find(name: str) -> Path:
+        path = folder / name
+        if not path.exists():
+            pytest.skip(f"{name} is not in the folder that RAYPIPE_TEST_DATA names")
+        return path
+
+    return find

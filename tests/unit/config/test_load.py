@@ -1,0 +1,137 @@
+"""A config is read, or one sentence says what is wrong in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from raypipe.config.load import load_config, parse_config
+from raypipe.config.yaml_text import Plain, parse_yaml
+from raypipe.core.errors import ConfigError
+
+MINIMAL: dict[str, Plain] = {
+    "name": "credit",
+    "data": {"sources": [{"name": "files", "format": "csv", "path": "rows/*.csv"}], "label": "group"},
+}
+TEXT = """
+name: credit
+home: ${CREDIT_HOME:-home}
+data:
+  sources:
+    - {name: files, format: csv, path: "${CREDIT_DATA}/*.csv"}
+  label: group
+"""
+
+
+def refusal(**changes: Plain) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse_config({**MINIMAL, **changes}, Path("/etc/credit"))
+    return str(caught.value)
+
+
+def test_relative_paths_start_at_the_folder_of_the_config() -> None:
+    config = parse_config({**MINIMAL, "home": "../home"}, Path("/etc/credit"))
+    assert config.data.sources[0].path == "/etc/credit/rows/*.csv"
+    assert config.home == "/etc/home"
+
+
+def test_urls_and_absolute_paths_stay() -> None:
+    data: Plain = {
+        "sources": [{"name": "s", "format": "parquet", "path": "s3://b/k/*.parquet"}],
+        "label": "y",
+    }
+    config = parse_config({**MINIMAL, "home": "/srv/raypipe", "data": data}, Path("/etc"))
+    assert (config.data.sources[0].path, config.home) == ("s3://b/k/*.parquet", "/srv/raypipe")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"trainig": {}}, "trainig is no known key; did you mean 'training'."),
+        (
+            {"training": {"budget": {"trails": 3}}},
+            "training.budget.trails is no known key; did you mean 'trials'.",
+        ),
+        ({"training": {"budget": {"trials": 0}}}, "training.budget.trials must be >= 1. Got 0."),
+        ({"serving": {"port": 70_000}}, "serving.port must be <= 65535. Got 70000."),
+        ({"name": "My model"}, "name must match ^[a-z][a-z0-9_-]{0,39}$. Got 'My model'."),
+        (
+            {"training": {"families": ["forest"]}},
+            "training.families[0] must be 'linear', 'xgboost' or 'torch'. Got 'forest'.",
+        ),
+        (
+            {"training": {"resources": {"cpus": "all"}}},
+            "training.resources.cpus must be a valid number or be 'auto'. Got 'all'.",
+        ),
+        (
+            {"serving": {"replicas": {"min": 3, "max": 1}}},
+            "serving.replicas: min must be <= max. Got min 3 and max 1.",
+        ),
+    ],
+)
+def test_a_wrong_key_or_value_is_named_with_its_rule(changes: dict[str, Plain], sentence: str) -> None:
+    assert refusal(**changes) == sentence
+
+
+def test_a_label_may_be_a_name_or_an_expression_and_nothing_else() -> None:
+    source: Plain = {"name": "s", "format": "csv", "path": "x.csv"}
+    assert "data.label must be a valid string or be a mapping" in refusal(
+        data={"sources": [source], "label": 3}
+    )
+    assert "data.label.expression is missing" in refusal(
+        data={"sources": [source], "label": {"name": "late"}}
+    )
+
+
+def test_an_unrelated_unknown_key_lists_the_known_ones() -> None:
+    sentence = refusal(serving={"zzzzzz": 1})
+    assert sentence.startswith("serving.zzzzzz is no known key; known here: host, port")
+
+
+def test_a_file_is_read_with_environment_variables(tmp_path: Path) -> None:
+    file = tmp_path / "credit.yaml"
+    file.write_text(TEXT)
+    config = load_config(file, {"CREDIT_DATA": "/srv/credit"})
+    assert config.data.sources[0].path == "/srv/credit/*.csv"
+    assert config.home == str(tmp_path / "home")
+
+
+def test_an_unset_variable_is_named_with_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "credit.yaml"
+    file.write_text(TEXT)
+    with pytest.raises(ConfigError, match=r"credit\.yaml: the environment variable CREDIT_DATA is not set"):
+        load_config(file, {})
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"a: [1, 2", "no valid YAML"),
+        (b"a: &x 1\nb: *x\n", "line 2: YAML aliases"),
+        (b"a: 1\na: 2\n", "line 2: the key 'a' stands twice"),
+        (b"1: 2\n", "keys must be text"),
+        (b"- 1\n", "a config is a mapping"),
+        (b"\xff\xfe", "must be UTF-8"),
+        (b"", "a config is a mapping"),
+        (b"a: 1\n" + b"#" * 1_000_001, "must be <= 1,000,000 bytes"),
+    ],
+)
+def test_what_is_no_config_gets_one_sentence(tmp_path: Path, content: bytes, words: str) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        load_config(file)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_and_a_folder_say_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such file; `raypipe init DIR`"):
+        load_config(tmp_path / "none.yaml")
+    with pytest.raises(ConfigError, match="this is a folder"):
+        load_config(tmp_path)
+
+
+def test_variables_stand_inside_texts_only() -> None:
+    assert parse_yaml("a: [1, '${X}-${Y:-z}']", {"X": "q"}) == {"a": [1, "q-z"]}
