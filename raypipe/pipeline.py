@@ -248,8 +248,7 @@ class Loop:
         return changes[0].previous
 
     def _transformed(self, split: Split, task: Task, transform: FittedTransform) -> Prepared:
-        from raypipe.training.models import Float32Matrix
-    from raypipe.training.race import TrainingSet
+        from raypipe.training.race import TrainingSet
 
         features = TrainingSet(
             x_train=self._features(transform, split.train),

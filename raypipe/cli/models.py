@@ -12,7 +12,7 @@ from raypipe.core.ids import Json
 from raypipe.registry.values import ModelVersion
 
 if TYPE_CHECKING:
-    from raypipe.training.leaderboard import Interval, Leaderboard
+    from raypipe.training.leaderboard import Interval, Leaderboard, LeaderboardEntry
 
 app = typer.Typer(help="Model versions: what was learned.", no_args_is_help=True)
 
@@ -60,19 +60,28 @@ def leaderboard_lines(board: Leaderboard) -> Iterator[str]:
             interval(entry.validation),
             interval(entry.test),
             "" if entry.over_baseline is None else interval(entry.over_baseline),
-            "" if entry.behind_winner is None else ("tied" if entry.tied_with_winner else "behind"),
+            _place(entry),
             f"{entry.train_s:.2f}",
             f"{entry.predict_us:.0f}",
             f"{entry.size_bytes / 1000:.0f}",
         )
         for entry in board.entries
     ]
-    header = ("family", f"validation {board.metric}", f"test {board.metric}", "over baseline", "winner?")
+    header = ("family", f"validation {board.metric}", f"test {board.metric}", "over baseline", "on test")
     yield from table((*header, "train s", "1 row us", "kB"), rows)
     yield (
         f"* best on {board.n_validation_rows:,} validation rows; judged once on {board.n_test_rows:,} test "
         f"rows; 95% intervals by bootstrap over {board.resampling}"
     )
+
+
+def _place(entry: LeaderboardEntry) -> str:
+    """Say whether the test rows tell a model from the winner; one may be ahead, as they choose nothing."""
+    if entry.behind_winner is None:
+        return "winner"
+    if entry.tied_with_winner:
+        return "tied"
+    return "behind" if entry.behind_winner.value > 0 else "ahead"
 
 
 def interval(found: Interval) -> str:

@@ -57,17 +57,9 @@ def as_numbers(column: pa.ChunkedArray, kind: ColumnKind) -> pl.Series:
     if kind == "number":
         return series.cast(pl.Float64)
     if kind == "timestamp":
-        return as_microseconds(series)
+        # The cast takes dates and timestamps of any unit and zone to UTC; those without a zone count as UTC.
+        return series.cast(pl.Datetime("us")).to_physical()
     return series if series.dtype == pl.UInt64 else series.cast(pl.Int64)
-
-
-def as_microseconds(series: pl.Series) -> pl.Series:
-    """Return dates and timestamps as microseconds since 1970 in UTC; those without a zone count as UTC."""
-    import polars as pl
-
-    if not isinstance(series.dtype, pl.Datetime):
-        series = series.cast(pl.Datetime("us"))
-    return series.dt.cast_time_unit("us").to_physical()
 
 
 def _series(column: pa.ChunkedArray) -> pl.Series:

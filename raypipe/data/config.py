@@ -36,7 +36,7 @@ class ColumnRule(Settings):
     """What every value of a column must be; a value that is not sends its row where `on_violation` says."""
 
     kind: ColumnKind | None = None
-    """What the values are, where the files leave it open, as CSV does: `category` keeps codes such as 00501."""
+    """What the values are, where files leave it open, as CSV does: `category` keeps codes such as 00501."""
     nullable: bool = True
     min: float | None = None
     max: float | None = None

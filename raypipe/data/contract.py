@@ -10,10 +10,11 @@ import polars as pl
 from raypipe.core.errors import ConfigError, DataError
 from raypipe.data.config import ColumnRule, ContractSettings, Violation
 from raypipe.data.names import suggest
+from raypipe.data.sources import SOURCE_COLUMN
 from raypipe.data.versions import BrokenRule
 
 ALLOWED_SHOWN = 8
-QUARANTINED = {"rule": pl.String, "column": pl.String, "value": pl.String, "row": pl.String}
+QUARANTINED = dict.fromkeys(("source", "rule", "column", "value", "row"), pl.String)
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,10 @@ def time_rule(time: str) -> Rule:
 
 
 def check(frame: pl.DataFrame, rules: Sequence[Rule]) -> Checked:
-    """Sort rows into accepted and broken; raises DataError where a rule that stops the batch is broken."""
+    """Sort rows (with their `_source`) into accepted and broken.
+
+    Raises DataError where a rule that stops the batch is broken.
+    """
     flags = frame.select(rule.broken.alias(str(number)) for number, rule in enumerate(rules))
     counts = [int(flags[str(number)].sum()) for number in range(len(rules))]
     for number, (rule, count) in enumerate(zip(rules, counts, strict=True)):
@@ -141,8 +145,9 @@ def _stopped(rule: Rule, count: int, rows: pl.DataFrame) -> DataError:
 
 def _to_quarantine(rule: Rule, rows: pl.DataFrame) -> pl.DataFrame:
     return rows.select(
+        source=pl.col(SOURCE_COLUMN).cast(pl.String),
         rule=pl.lit(rule.text),
         column=pl.lit(rule.column),
         value=pl.col(rule.column).cast(pl.String),
-        row=pl.struct(pl.all()).struct.json_encode(),
+        row=pl.struct(pl.exclude(SOURCE_COLUMN)).struct.json_encode(),
     )

@@ -57,7 +57,7 @@ def where(frame: pl.DataFrame, condition: str | None) -> pl.DataFrame:
 def _with_computed(frame: pl.DataFrame, label: LabelSettings) -> pl.DataFrame:
     if label.name in frame.columns:
         raise ConfigError(
-            f"data.label.name must differ from the sources' columns. Got {label.name!r}: choose another name, "
+            f"data.label.name must differ from the sources' columns. Got {label.name!r}: choose another, "
             f"or write `label: {label.name}` to use the column as it is."
         )
     return frame.with_columns(_evaluate(frame, "data.label.expression", label.expression).alias(label.name))

@@ -54,7 +54,7 @@ def read_files(
 
 
 def unify(schemas: Sequence[tuple[str, pa.Schema]]) -> pa.Schema:
-    """Return the one schema that holds the rows of all files, in the first file's order; raises SchemaError."""
+    """Return the schema that holds the rows of all files, in the first one's order; raises SchemaError."""
     first_path, first = schemas[0]
     types = {field.name: field.type for field in first}
     for path, schema in schemas[1:]:
@@ -63,8 +63,8 @@ def unify(schemas: Sequence[tuple[str, pa.Schema]]) -> pa.Schema:
             wide = widen(types[field.name], field.type)
             if wide is None:
                 raise SchemaError(
-                    f"column {field.name!r} of {path} is {field.type}, but {types[field.name]} in {first_path}: "
-                    "give it one type in all files."
+                    f"column {field.name!r} of {path} is {field.type}, but in {first_path} it is "
+                    f"{types[field.name]}: give it one type in all files."
                 )
             types[field.name] = wide
     return pa.schema(

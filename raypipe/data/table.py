@@ -1,29 +1,41 @@
 """Delta tables on a local file system that survive a power cut once a write has returned.
 
-deltalake does not fsync: a power cut can leave a log entry or a data file empty. So every write here ends
-with an fsync of what it made, and opening a table first removes a newest log entry of zero bytes, which
-only a write that never returned can have left.
+deltalake's own writer neither fsyncs nor keeps the order of rows. So data files are written here, made
+durable, and only then named in the log; then the log entry is made durable. Opening a table for writing
+removes a newest log entry of zero bytes, which only a write that never returned can have left.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote
 
 import pyarrow as pa
-from deltalake import DeltaTable, write_deltalake
-from deltalake.exceptions import TableNotFoundError
-from pyarrow import dataset
+from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction
+from pyarrow import dataset, parquet
 
-from raypipe.core.errors import DataError
+from raypipe.core.errors import DataError, StorageError
 from raypipe.core.files import fsync_folder, storage_errors
+from raypipe.data.locks import locked
 
 _KEEP = "interval 3650 days"
 KEEP_EVERY_VERSION = {"delta.logRetentionDuration": _KEEP, "delta.deletedFileRetentionDuration": _KEEP}
-_BATCH_ROWS = 64 * 1024
+_FILE_ROWS = 1_000_000
+_GROUP_ROWS = 128 * 1024
+
+
+@dataclass(frozen=True)
+class Write:
+    """One commit: rows, a name for its files that no other rows have, and its app transactions."""
+
+    rows: pa.Table
+    name: str
+    transactions: Mapping[str, int] = field(default_factory=dict)
 
 
 def table_exists(path: Path) -> bool:
@@ -40,7 +52,8 @@ def open_table(path: Path, schema: pa.Schema, configuration: dict[str, str] | No
             return DeltaTable(str(path))
         except TableNotFoundError:
             made = DeltaTable.create(str(path), schema, mode="ignore", configuration=configuration)
-            make_durable(path, 0, 0)
+            make_entry_durable(path, 0)
+            fsync_folder(path)
             fsync_folder(path.parent)
             return made
 
@@ -54,38 +67,73 @@ def remove_torn_entry(path: Path) -> bool:
     return True
 
 
-def overwrite(path: Path, rows: pa.Table) -> int:
-    """Write rows as a new version of the table and return its number; raises StorageError.
+def overwrite(path: Path, write: Write) -> int:
+    """Write rows as a new version of the table, schema and all, and return its number.
 
-    Older versions stay readable for ten years.
+    Older versions stay readable for ten years. Raises StorageError.
     """
-    table = open_table(path, rows.schema, KEEP_EVERY_VERSION)
-    before = table.version()
     with storage_errors(path):
-        write_deltalake(table, rows.to_reader(_BATCH_ROWS), mode="overwrite", schema_mode="overwrite")
-        make_durable(path, before + 1, table.version())
-    return int(table.version())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(path.with_suffix(".lock")):
+            table = open_table(path, write.rows.schema, KEEP_EVERY_VERSION)
+            version = commit(table, path, write, mode="overwrite")
+    if DeltaTable(str(path), version=version).count() != write.rows.num_rows:
+        raise StorageError(f"{path} was written by another process at the same time; run again.")
+    return version
 
 
-def make_durable(path: Path, first: int, last: int) -> None:
-    """Fsync the log entries `first` to `last`, the data files that they added, and their folders."""
+def commit(table: DeltaTable, path: Path, write: Write, *, mode: str) -> int:
+    """Commit with this handle, and return the table version once all of it is durable.
+
+    The handle must be the one that app transactions were looked up with: a commit by another process since
+    then that carries one of the same transactions is refused (StorageError).
+    """
+    before = table.version()
+    files = _write_files(path, f"{before + 1:010d}-{write.name}", write.rows)
+    try:
+        table.create_write_transaction(
+            [_add(path / name, n_rows) for name, n_rows in files],
+            mode,
+            write.rows.schema,
+            commit_properties=CommitProperties(
+                app_transactions=[Transaction(app, number) for app, number in write.transactions.items()]
+            ),
+        )
+    except CommitFailedError as error:
+        raise StorageError(f"{path} was written by another process at the same time: {error}.") from error
+    version = _entry_with(path, before + 1, files[0][0] if files else None)
+    make_entry_durable(path, version)
+    return version
+
+
+def make_entry_durable(path: Path, version: int) -> None:
+    """Fsync a log entry, the checkpoint written after it if any, and the log's folder."""
     log = path / "_delta_log"
-    for number in range(first, last + 1):
-        entry = log / f"{number:020d}.json"
+    _fsync(log / f"{version:020d}.json")
+    for checkpoint in (*log.glob(f"{version:020d}.checkpoint*.parquet"), *log.glob("_last_checkpoint")):
+        _fsync(checkpoint)
+    fsync_folder(log)
+
+
+def compact(path: Path) -> None:
+    """Merge small data files into large ones, and delete what no reader of the last 7 days needs.
+
+    Not for a table whose every version is kept.
+    """
+    with storage_errors(path):
+        table = DeltaTable(str(path))
+        table.optimize.compact()
+        entry = path / "_delta_log" / f"{table.version():020d}.json"
         for name in added_files(entry):
             _fsync(path / name)
-        _fsync(entry)
-    for checkpoint in log.glob("*.checkpoint.parquet"):
-        if first <= int(checkpoint.name[:20]) <= last:
-            _fsync(checkpoint)
-    fsync_folder(path)
-    fsync_folder(log)
+        make_entry_durable(path, table.version())
+        table.vacuum(dry_run=False)
 
 
 def added_files(entry: Path) -> list[str]:
     """Return the data files, relative to the table, that a log entry adds."""
     actions = [json.loads(line) for line in entry.read_text(encoding="utf-8").splitlines()]
-    return [unquote(action["add"]["path"]) for action in actions if "add" in action]
+    return [action["add"]["path"] for action in actions if "add" in action]
 
 
 def read_version(path: Path, version: int | None, columns: Sequence[str] | None = None) -> pa.Table:
@@ -95,14 +143,50 @@ def read_version(path: Path, version: int | None, columns: Sequence[str] | None 
     """
     try:
         found = DeltaTable(str(path), version=version).to_pyarrow_dataset()
-    except Exception as error:
-        if (path / "_delta_log").is_dir() and version is None:
-            raise
-        raise DataError(f"{path} has no table version {version}: it was removed or never written.") from error
-    # The writer numbers its files; the log does not list them in that order.
+    except (TableNotFoundError, DeltaError) as error:
+        wanted = "" if version is None else f" version {version}"
+        raise DataError(f"{path} holds no table{wanted}: it was removed or never written.") from error
+    # The log does not list files in the order of their rows; their names do.
     fragments = sorted(found.get_fragments(), key=lambda fragment: str(fragment.path))
     ordered = dataset.FileSystemDataset(fragments, found.schema, found.format, found.filesystem)
     return ordered.to_table(columns=None if columns is None else list(columns))
+
+
+def _write_files(path: Path, stem: str, rows: pa.Table) -> list[tuple[str, int]]:
+    """Write and fsync data files; return the name and number of rows of each."""
+    files = []
+    for number, start in enumerate(range(0, rows.num_rows, _FILE_ROWS)):
+        part = rows.slice(start, _FILE_ROWS)
+        name = f"{stem}-{number:05d}.parquet"
+        _write_file(path / name, part)
+        files.append((name, part.num_rows))
+    fsync_folder(path)
+    return files
+
+
+def _write_file(path: Path, rows: pa.Table) -> None:
+    try:
+        parquet.write_table(rows, path, row_group_size=_GROUP_ROWS, compression="zstd", store_schema=False)
+        _fsync(path)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _add(file: Path, n_rows: int) -> AddAction:
+    found = file.stat()
+    statistics = json.dumps({"numRecords": n_rows})
+    return AddAction(file.name, found.st_size, {}, found.st_mtime_ns // 1_000_000, True, statistics)
+
+
+def _entry_with(path: Path, first: int, name: str | None) -> int:
+    """Return the first log entry from `first` on that adds a file: a commit may land later than aimed at."""
+    version = first
+    while name is not None:
+        if name in added_files(path / "_delta_log" / f"{version:020d}.json"):
+            break
+        version += 1
+    return version
 
 
 def _fsync(path: Path) -> None:

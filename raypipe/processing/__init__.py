@@ -1,1 +1,1 @@
-"""Processing: columns become features by one fitted object, the same in batch, in a trial and at the endpoint."""
+"""Processing: columns become features by one object, the same in a trial, in batch and at the endpoint."""

@@ -1,7 +1,7 @@
 """Calendar parts of a moment as numbers: tables, so that every path gives the same bits.
 
-A moment in UTC has three positions: the minute of its day, its weekday, and its day in the year. Each position looks
-up a row of features; the last row of each table is for a missing moment and holds zeros.
+A moment in UTC has three positions: the minute of its day, its weekday, and its day in the year. Each
+position looks up a row of features; the last row of each table is for a missing moment and holds zeros.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Position = Literal["clock", "weekday", "yearday"]
 POSITIONS: tuple[Position, ...] = ("clock", "weekday", "yearday")
 
 DAYS_BEFORE = tuple(sum(calendar.monthrange(2000, m)[1] for m in range(1, month)) for month in range(1, 13))
-"""Days before each month, January first, in a year of 366 days: what makes the 1st of March the 60th, always."""
+"""Days before each month, January first, in a year of 366 days: the 1st of March is always day 60."""
 
 _SIZES: dict[Position, int] = {"clock": 24 * 60, "weekday": 7, "yearday": 366}
 _MONTH_DAY = tuple((m, d) for m in range(1, 13) for d in range(1, calendar.monthrange(2000, m)[1] + 1))

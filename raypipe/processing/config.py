@@ -20,13 +20,14 @@ class NumericStep(Settings):
 
 
 class CategoricalStep(Settings):
-    """A text, integer-code or boolean column: one 0/1 feature per frequent value, one for rare, one for missing."""
+    """A text, integer-code or boolean column: a 0/1 feature per frequent value, for rare, for missing."""
 
     max_categories: Annotated[int, Field(ge=2, le=1000)] = 24
+    """The most values with a feature of their own."""
     min_count: Annotated[int, Field(ge=1)] = 10
-    """A value seen in fewer training rows is rare."""
+    """A value seen in fewer training rows is rare, unless the column is boolean."""
     frequency: bool = False
-    """Also add the log of the number of training rows with that value (0 for unseen)."""
+    """Also add log(1 + the number of training rows with that value), 0 for unseen ones."""
 
 
 class DateStep(Settings):

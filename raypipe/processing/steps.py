@@ -1,7 +1,7 @@
 """Fitted steps: what is done to each column, as plain data.
 
-A step makes one or more features of one column. It knows nothing of tables or rows: `raypipe.processing.table` and
-`raypipe.processing.rows` carry it out, with the same bits.
+A step makes one or more features of one column. It knows nothing of tables or rows:
+`raypipe.processing.table` and `raypipe.processing.rows` carry it out, with the same bits.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ RARE, MISSING = "<rare>", "<missing>"
 class FittedNumber:
     """A number becomes `(x - centre) * reciprocal`, clipped to what float32 holds.
 
-    Null and NaN count as `fill`; negative infinity as `low`, the smallest finite training value, and positive
-    infinity as `high`, the largest. The reciprocal is stored because dividing and multiplying by it differ in the
-    last bit, and libraries swap one for the other.
+    Null and NaN count as `fill`; negative infinity as `low`, the smallest finite training value, and
+    positive infinity as `high`, the largest. The reciprocal is stored because dividing and multiplying by
+    it differ in the last bit, and libraries swap one for the other.
     """
 
     column: Column
@@ -64,8 +64,9 @@ class FittedNumber:
 class FittedCategory:
     """A value becomes a 1 in the feature of its own, of rare values, or of missing ones.
 
-    A value that training rows did not have counts as rare. Where training rows had no rare (or missing) value there
-    is no feature for it, since nothing could be learned from one: all features of the column are then 0.
+    A value that training rows did not have counts as rare. Where training rows had no rare (or missing)
+    value there is no feature for it, since nothing could be learned from one: all features of the column
+    are then 0.
     """
 
     column: Column
@@ -113,7 +114,9 @@ class FittedCategory:
         return table
 
     def to_json(self) -> dict[str, Json]:
-        pairs = None if self.frequencies is None else [list(pair) for pair in self.frequencies]
+        pairs: Json = None
+        if self.frequencies is not None:
+            pairs = [[text, frequency] for text, frequency in self.frequencies]
         return {
             "step": "category",
             "column": self.column.to_json(),
@@ -126,7 +129,7 @@ class FittedCategory:
 
 @dataclass(frozen=True)
 class FittedDate:
-    """A moment becomes calendar parts in UTC, spread over [-1, 1], and places on circles; zeros where missing."""
+    """A moment in UTC becomes calendar parts spread over [-1, 1] and places on circles; zeros if missing."""
 
     column: Column
     features: tuple[str, ...]
@@ -170,8 +173,8 @@ def step_from_json(value: Json) -> FittedStep:
     """Read what a step's `to_json` wrote; raises ArtifactError for anything else."""
     match value:
         case {"step": "number", "column": column, "indicator": bool(indicator)}:
-            numbers = [_number(value, key) for key in ("fill", "low", "high", "centre", "reciprocal")]
-            return FittedNumber(Column.from_json(column), *numbers, indicator=indicator)
+            numbers = {key: _number(value, key) for key in ("fill", "low", "high", "centre", "reciprocal")}
+            return FittedNumber(Column.from_json(column), **numbers, indicator=indicator)
         case {
             "step": "category",
             "column": column,

@@ -1,1 +1,1 @@
-"""Runtime: Ray started, joined and ended; the one place with `ray.init`."""
+"""Starting or joining Ray, and ending what was started: the one place with `ray.init`."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from raypipe.core.ids import Json
+from raypipe.serving.capture import AnsweredRow
 from raypipe.serving.predictor import Answer, Predictions
 from raypipe.serving.request import FieldError, ParsedRequest, RowError
 from raypipe.training.task import ClassValue
@@ -15,10 +16,10 @@ _NOT_FINITE = RowError((FieldError(None, "the model's answer for this row is not
 
 @dataclass(frozen=True)
 class Answers:
-    """One item a row, in the order of the request, and the numbers of the rows that were answered."""
+    """One item a row, in the order of the request, and what there is to keep of the answered ones."""
 
     items: Sequence[dict[str, Json]]
-    answered: Sequence[int]
+    answered: Sequence[AnsweredRow]
 
 
 def answer(
@@ -26,9 +27,9 @@ def answer(
 ) -> Answers:
     """Join the predictions of the valid rows with the errors of the others."""
     items: list[dict[str, Json]] = []
-    answered: list[int] = []
-    given = zip(predictions.values, _probabilities(predictions, class_names), predictions.finite, strict=True)
-    for number, (row, id_) in enumerate(zip(request.rows, ids, strict=True)):
+    answered: list[AnsweredRow] = []
+    given = zip(predictions.values, _probabilities(predictions), predictions.finite, strict=True)
+    for row, received, id_ in zip(request.rows, request.received, ids, strict=True):
         if isinstance(row, RowError):
             items.append({"id": id_, "error": _error(row)})
             continue
@@ -36,8 +37,8 @@ def answer(
         if not finite:
             items.append({"id": id_, "error": _error(_NOT_FINITE)})
             continue
-        items.append(_item(id_, value, probabilities))
-        answered.append(number)
+        items.append(_item(id_, value, probabilities, class_names))
+        answered.append(AnsweredRow(id_, received, value, probabilities))
     return Answers(items, answered)
 
 
@@ -46,16 +47,19 @@ def class_name(value: ClassValue) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _item(id_: str, value: Answer, probabilities: dict[str, Json] | None) -> dict[str, Json]:
+def _item(
+    id_: str, value: Answer, probabilities: tuple[float, ...] | None, class_names: Sequence[str]
+) -> dict[str, Json]:
     if probabilities is None:
         return {"id": id_, "prediction": value}
-    return {"id": id_, "prediction": value, "probabilities": probabilities}
+    named = dict(zip(class_names, probabilities, strict=True))
+    return {"id": id_, "prediction": value, "probabilities": named}
 
 
-def _probabilities(predictions: Predictions, class_names: Sequence[str]) -> Sequence[dict[str, Json] | None]:
+def _probabilities(predictions: Predictions) -> Sequence[tuple[float, ...] | None]:
     if predictions.probabilities is None:
         return [None] * len(predictions.values)
-    return [dict(zip(class_names, row, strict=True)) for row in predictions.probabilities.tolist()]
+    return list(map(tuple, predictions.probabilities.tolist()))
 
 
 def _error(row: RowError) -> Json:

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import msgspec
 
+from raypipe.core.clock import Clock
+from raypipe.core.errors import StorageError
+from raypipe.core.home import PipelineHome
 from raypipe.core.ids import Json
+from raypipe.data.captured import Answer, LabelRecord, PredictionRecord, encode
+from raypipe.data.wal import WalSettings, WalWriter
+from raypipe.serving.config import CaptureSettings
 from raypipe.serving.feedback import Label
+
+CHAMPION = "champion"
+REOPEN_INTERVAL = timedelta(seconds=1)
+
+_log = logging.getLogger("raypipe.serving")
 
 
 @dataclass(frozen=True)
-class Answered:
-    """The answered rows of one request: as they were received, and as they were answered."""
+class AnsweredRow:
+    """One answered row: as it was received, and as it was answered."""
 
-    at: datetime
-    version: str
-    epoch: int
-    rows: Sequence[msgspec.Raw]
-    items: Sequence[dict[str, Json]]
+    id: str
+    received: msgspec.Raw
+    prediction: Answer
+    probabilities: tuple[float, ...] | None
 
 
 @dataclass(frozen=True)
@@ -40,7 +52,7 @@ class CaptureState:
 class Capture(Protocol):
     """Keeps predictions and labels."""
 
-    def predictions(self, answered: Answered) -> None:
+    def predictions(self, rows: Sequence[AnsweredRow], version: str, at: datetime) -> None:
         """Keep the answers of one request; a failure is counted and told by `state`, never raised."""
         ...
 
@@ -53,3 +65,88 @@ class Capture(Protocol):
     def close(self) -> None:
         """Give everything to the disk."""
         ...
+
+
+def open_capture(folder: PipelineHome, settings: CaptureSettings, stream: str, clock: Clock) -> Capture:
+    """Return the capture of one start of one replica, which `stream` names; no two may share it."""
+
+    def open_log() -> WalWriter:
+        writer = WalWriter(folder.wal, stream, clock, WalSettings(sync_interval_s=settings.sync_interval_s))
+        writer.open()
+        writer.start()
+        return writer
+
+    return WalCapture(open_log, clock, predictions=settings.enabled)
+
+
+class WalCapture:
+    """Appends to a write-ahead log; safe to call from several threads.
+
+    A log that cannot be opened, as on a full disk, is tried again a second later. Where `predictions` is
+    False only labels are kept: they were sent to be kept.
+    """
+
+    def __init__(self, open_log: Callable[[], WalWriter], clock: Clock, *, predictions: bool = True) -> None:
+        self._open_log = open_log
+        self._clock = clock
+        self._enabled = predictions
+        self._log: WalWriter | None = None
+        self._tried_at: datetime | None = None
+        self._n_captured = 0
+        self._n_not_captured = 0
+        self._why_not: str | None = None
+        self._lock = threading.Lock()
+
+    def predictions(self, rows: Sequence[AnsweredRow], version: str, at: datetime) -> None:
+        if not self._enabled:
+            return
+        try:
+            self._append([_prediction(row, version, at) for row in rows])
+        except StorageError as error:
+            with self._lock:
+                self._n_not_captured += len(rows)
+                self._why_not = str(error)
+            return
+        with self._lock:
+            self._n_captured += len(rows)
+
+    def labels(self, labels: Sequence[Label], at: datetime) -> None:
+        if labels:
+            self._append([encode(LabelRecord(label.id, label.label, at)) for label in labels])
+
+    def state(self) -> CaptureState:
+        problem = self._log.problem if self._log else None
+        with self._lock:
+            why_not = problem or self._why_not
+            return CaptureState(self._enabled, self._n_captured, self._n_not_captured, why_not)
+
+    def close(self) -> None:
+        if self._log is None:
+            return
+        try:
+            self._log.close()
+        except StorageError:
+            # What was appended is still in the open segment, which the committer takes from a dead replica.
+            _log.exception("the write-ahead log could not be sealed")
+
+    def _append(self, payloads: list[bytes]) -> None:
+        (self._log or self._opened()).append_all(payloads)
+
+    def _opened(self) -> WalWriter:
+        with self._lock:
+            if self._log is None:
+                now = self._clock.now()
+                if self._tried_at is not None and now - self._tried_at < REOPEN_INTERVAL:
+                    raise StorageError(self._why_not or "the write-ahead log could not be opened.")
+                self._tried_at = now
+                try:
+                    self._log = self._open_log()
+                except StorageError as error:
+                    self._why_not = str(error)
+                    raise
+            return self._log
+
+
+def _prediction(row: AnsweredRow, version: str, at: datetime) -> bytes:
+    inputs = bytes(row.received).decode("utf-8", "replace")
+    return encode(PredictionRecord(row.id, at, version, CHAMPION, inputs, row.prediction, row.probabilities))

@@ -12,14 +12,14 @@ import msgspec
 from raypipe.core.clock import Clock
 from raypipe.core.errors import StorageError
 from raypipe.core.ids import Json
-from raypipe.serving.answers import Answers, answer
-from raypipe.serving.capture import Answered, Capture
+from raypipe.serving.answers import answer
+from raypipe.serving.capture import Capture
 from raypipe.serving.config import ServingSettings
 from raypipe.serving.feedback import Label, RejectedLabel, parse_feedback
 from raypipe.serving.openapi import docs_page, openapi
 from raypipe.serving.predictor import Predictions
 from raypipe.serving.request import ParsedRequest, RefusedRequest, Row, RowError
-from raypipe.serving.swap import ServedVersion, VersionHolder
+from raypipe.serving.swap import VersionHolder
 
 _encode = msgspec.json.Encoder().encode
 
@@ -97,7 +97,8 @@ class Endpoint:
         predictions = served.loaded.predictor.predict_rows(rows) if rows else Predictions([], None, [])
         answers = answer(request, predictions, self._ids(request), served.loaded.class_names)
         self._counters.add(rows=len(answers.items), failed_rows=len(answers.items) - len(answers.answered))
-        self._keep(served, request, answers)
+        if answers.answered:
+            self._capture.predictions(answers.answered, served.loaded.pointer.version, self._clock.now())
         reply = {"version": served.loaded.pointer.version, "predictions": answers.items}
         return Reply(200 if answers.answered else 422, _encode(reply))
 
@@ -163,18 +164,6 @@ class Endpoint:
         if request.ids is not None:
             return request.ids
         return [f"{self._replica}-{next(self._numbers)}" for _ in request.rows]
-
-    def _keep(self, served: ServedVersion, request: ParsedRequest, answers: Answers) -> None:
-        if answers.answered:
-            self._capture.predictions(
-                Answered(
-                    at=self._clock.now(),
-                    version=served.loaded.pointer.version,
-                    epoch=served.loaded.pointer.epoch,
-                    rows=[request.received[number] for number in answers.answered],
-                    items=[answers.items[number] for number in answers.answered],
-                )
-            )
 
 
 def _label_error(number: int, item: RejectedLabel) -> Json:

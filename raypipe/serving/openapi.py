@@ -41,8 +41,8 @@ def openapi(name: str, loaded: LoadedVersion) -> dict[str, Json]:
         "info": {
             "title": f"raypipe endpoint {name}",
             "version": loaded.pointer.version,
-            "description": "Of two equal keys in an object the last one counts. Rows are answered one by one: "
-            "a row with an error does not keep the others from being answered.",
+            "description": "Of two equal keys in an object the last one counts. Each row is answered by "
+            "itself: a row with an error does not keep the others from being answered.",
         },
         "paths": {
             f"/{name}/predict": {"post": _post("Predict rows", "PredictRequest", "PredictResponse")},
@@ -66,13 +66,15 @@ def docs_page(name: str, loaded: LoadedVersion, host: str) -> str:
     """Return a page that shows the columns and a call to copy."""
     place = f"http://{host if _HOST.fullmatch(host) else 'HOST:PORT'}/{name}"
     rows = "".join(_table_row(column) for column in loaded.predictor.transform.inputs)
+    predict = curl(place, "predict", example_request(loaded))
+    feedback = curl(place, "feedback", _feedback_example(loaded))
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{name}</title><style>{_STYLE}</style>"
         f"<h1>{name}</h1><p>Version {html.escape(loaded.pointer.version)} predicts "
         f"<b>{html.escape(loaded.predictor.task.label)}</b> ({loaded.predictor.task.kind}).</p>"
-        f"<h2>Predict</h2><pre>{html.escape(curl(place, 'predict', example_request(loaded)))}</pre>"
+        f"<h2>Predict</h2><pre>{html.escape(predict)}</pre>"
         f"<h2>Columns</h2><table><tr><th>name<th>type<th>may be missing</tr>{rows}</table>"
-        f"<h2>Tell what was true</h2><pre>{html.escape(curl(place, 'feedback', _feedback_example(loaded)))}</pre>"
+        f"<h2>Tell what was true</h2><pre>{html.escape(feedback)}</pre>"
         "<h2>More</h2><ul><li><a href=status>status</a><li><a href=health>health</a>"
         "<li><a href=openapi.json>openapi.json</a></ul></html>"
     )
@@ -133,9 +135,11 @@ def _column(column: Column) -> dict[str, Json]:
 
 
 def _prediction(task: Task, label: Json) -> Json:
-    probabilities = {"type": "object", "additionalProperties": {"type": "number"}}
+    probabilities: Json = {"type": "object", "additionalProperties": {"type": "number"}}
     fields: dict[str, Json] = {"id": _ID, "prediction": label, "error": {"type": "object"}}
-    return _object(fields | ({"probabilities": probabilities} if task.kind == "classification" else {}), "id")
+    if task.kind == "classification":
+        fields["probabilities"] = probabilities
+    return _object(fields, "id")
 
 
 def _feedback_example(loaded: LoadedVersion) -> Json:
@@ -144,7 +148,7 @@ def _feedback_example(loaded: LoadedVersion) -> Json:
 
 
 def _post(summary: str, request: str, response: str, *more: str) -> Json:
-    refusals = _REFUSALS | {code: "The labels could not be kept; send them again later." for code in more}
+    refusals = _REFUSALS | dict.fromkeys(more, "The labels could not be kept; send them again later.")
     error: Json = {"application/json": {"schema": _ref("Error")}}
     answer: Json = {"application/json": {"schema": _ref(response)}}
     return {

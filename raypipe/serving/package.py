@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from raypipe.core.files import storage_errors, write_json
 from raypipe.core.ids import Json
 from raypipe.registry.card import CardColumn, CardEntry, CardPart, ModelCard, render_card
-from raypipe.serving.golden import golden_rows, write_golden
+from raypipe.serving.golden import golden_rows, read_golden, write_golden
 from raypipe.serving.predictor import MODEL_FOLDER, TRANSFORM_NAME, Predictor
 from raypipe.training.leaderboard import BASELINE, Leaderboard
 from raypipe.training.models import load_model
@@ -57,4 +58,58 @@ def write_package(folder: Path, package: Package) -> None:
     rows = golden_rows(package.split.test, package.transform.inputs)
     write_golden(Predictor(package.transform, package.task, model), rows, folder)
     with storage_errors(folder):
-        (folder / CARD_NAME).write_text(render_card(_card(package, rows[0])), encoding="utf-8")
+        (folder / CARD_NAME).write_text(render_card(_card(package, _example(folder))), encoding="utf-8")
+
+
+def _card(package: Package, example: Mapping[str, Json]) -> ModelCard:
+    board, split = package.leaderboard, package.split
+    starts = ("", *split.boundaries) if split.boundaries else ("", "", "")
+    parts = (("train", split.train), ("validation", split.validation), ("test", split.test))
+    return ModelCard(
+        pipeline=package.pipeline,
+        run=package.run,
+        created_at=f"{package.created_at:%Y-%m-%d %H:%M:%S} UTC",
+        label=package.task.label,
+        task=package.task.kind,
+        classes=tuple(str(value) for value in package.task.classes),
+        metric=board.metric,
+        data_version=package.data_version,
+        parts=tuple(
+            CardPart(name, rows.num_rows, start) for (name, rows), start in zip(parts, starts, strict=True)
+        ),
+        family=package.candidate.family,
+        params=package.candidate.params,
+        entries=tuple(
+            CardEntry(entry.family, entry.test.value, entry.test.low, entry.test.high)
+            for entry in board.entries
+        ),
+        baseline=BASELINE,
+        used=_columns(package.transform, used=True),
+        left_out=_columns(package.transform, used=False),
+        example=example,
+        limits=_limits(package),
+    )
+
+
+def _example(folder: Path) -> Mapping[str, Json]:
+    row = read_golden(folder).rows[0]
+    return row if isinstance(row, Mapping) else {}
+
+
+def _columns(transform: FittedTransform, *, used: bool) -> tuple[CardColumn, ...]:
+    return tuple(
+        CardColumn(choice.column, choice.reason) for choice in transform.choices if choice.used is used
+    )
+
+
+def _limits(package: Package) -> tuple[str, ...]:
+    """Say what the numbers above do not: what they were measured on, and what they cannot tell."""
+    split, best = package.split, package.leaderboard.best
+    judged_on = "the newest rows" if split.by == "time" else "rows drawn at random"
+    limits = [
+        f"Judged once, on {split.test.num_rows:,} rows ({judged_on}); what changes after them is not in the score.",
+        "Trained on the oldest part of the rows only; the validation and test rows were not added afterwards.",
+    ]
+    if best.family != BASELINE and not best.beats_baseline:
+        limits.append("On these test rows it is not shown to be better than the constant baseline.")
+    return tuple(limits)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from raypipe.core.errors import ArtifactError, ServingError
+from raypipe.core.errors import ArtifactError, RaypipeError, ServingError
 from raypipe.data.schema import Value
 from raypipe.processing.transform import FittedTransform
 from raypipe.registry.manifest import Manifest, verify
@@ -96,7 +96,7 @@ def read_transform(folder: Path) -> FittedTransform:
     path = folder / TRANSFORM_NAME
     try:
         return FittedTransform.from_json(json.loads(path.read_bytes()))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (RaypipeError, OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{path} cannot be read as a transform ({error}); restore the folder.") from error
 
 

@@ -101,25 +101,28 @@ class ValueCounts:
         return {value: n for (value, n), stays in zip(self.counts.items(), kept, strict=True) if stays}
 
     def to_json(self) -> dict[str, Json]:
-        items: list[Json] = [[value, count] for value, count in self.sorted_items()]
-        return {"bound": self.bound, "level": self.level, "counts": items}
+        """Write values in increasing order, and their counts apart by spaces on one line."""
+        items = self.sorted_items()
+        counts = " ".join(str(count) for _, count in items)
+        values = [value for value, _ in items]
+        return {"bound": self.bound, "level": self.level, "values": values, "counts": counts}
 
     @classmethod
     def from_json(cls, value: Json) -> ValueCounts:
         """Read what `to_json` wrote; raises SchemaError for anything else."""
         match value:
-            case {"bound": int(bound), "level": int(level), "counts": [*items]}:
-                return cls(bound, level, dict(_item(item) for item in items))
+            case {"bound": int(bound), "level": int(level), "values": [*values], "counts": str(counts)}:
+                return cls(bound, level, _paired(values, counts))
             case _:
-                raise SchemaError(f"Counts must have a bound, a level and pairs. Got {value!r:.200}.")
+                raise SchemaError(f"Counts must have a bound, a level, values, counts. Got {value!r:.200}.")
 
 
-def _item(value: Json) -> tuple[Counted, int]:
-    match value:
-        case [str() | int() | float() as counted, int(count)]:
-            return counted, count
-        case _:
-            raise SchemaError(f"A count must be a pair of a value and an integer. Got {value!r:.200}.")
+def _paired(values: Sequence[Json], counts: str) -> dict[Counted, int]:
+    counted = [value for value in values if isinstance(value, str | int | float)]
+    try:
+        return dict(zip(counted, map(int, counts.split()), strict=True))
+    except ValueError as error:
+        raise SchemaError(f"There must be one count a value. Got {len(counted)} values.") from error
 
 
 def _survives(hashes: Hashes, level: int) -> npt.NDArray[np.bool_]:

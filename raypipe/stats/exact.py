@@ -53,7 +53,7 @@ class Dyadic:
                 return (self.mantissa << self.exponent) / divisor
             return self.mantissa / (divisor << -self.exponent)
         except OverflowError:
-            return math.copysign(math.inf, self.mantissa)
+            return math.inf if self.mantissa > 0 else -math.inf
 
     def _scaled_to(self, exponent: int) -> int:
         return self.mantissa << (self.exponent - exponent)

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
@@ -127,13 +128,13 @@ class QuantileSketch:
         return np.array(self.buckets, np.int64) >> (shift - self.shift)
 
     def to_json(self) -> dict[str, Json]:
-        """Write buckets as differences from the one before, so that the text stays short."""
+        """Write each bucket as its distance from the one before, apart by spaces: short, on one line."""
         differences = [b - a for a, b in zip((0, *self.buckets), self.buckets, strict=False)]
         return {
             "bound": self.bound,
             "shift": self.shift,
-            "bucket_steps": differences,
-            "counts": list(self.counts),
+            "bucket_steps": " ".join(map(str, differences)),
+            "counts": " ".join(map(str, self.counts)),
             "min": self.min,
             "max": self.max,
         }
@@ -145,12 +146,12 @@ class QuantileSketch:
             case {
                 "bound": int(bound),
                 "shift": int(shift),
-                "bucket_steps": steps,
-                "counts": counts,
+                "bucket_steps": str(steps),
+                "counts": str(counts),
                 "min": float() | int() | None as low,
                 "max": float() | int() | None as high,
             }:
-                buckets = _accumulated(_integers(steps))
+                buckets = tuple(accumulate(_integers(steps)))
                 return cls(bound, shift, buckets, _integers(counts), _float(low), _float(high))
             case _:
                 raise SchemaError(f"A sketch must have bound, shift, buckets and counts. Got {value!r:.200}.")
@@ -175,18 +176,11 @@ def _bucketed(sorted_buckets: Keys, counts: npt.NDArray[np.int64]) -> tuple[tupl
     return tuple(sorted_buckets[starts].tolist()), tuple(np.add.reduceat(counts, starts).tolist())
 
 
-def _accumulated(steps: tuple[int, ...]) -> tuple[int, ...]:
-    total, sums = 0, []
-    for step in steps:
-        total += step
-        sums.append(total)
-    return tuple(sums)
-
-
-def _integers(value: Json) -> tuple[int, ...]:
-    if not isinstance(value, list | tuple) or not all(isinstance(item, int) for item in value):
-        raise SchemaError(f"Buckets and counts of a sketch must be lists of integers. Got {value!r:.200}.")
-    return tuple(value)
+def _integers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(map(int, text.split()))
+    except ValueError as error:
+        raise SchemaError(f"A sketch must list integers. Got {text!r:.200}.") from error
 
 
 def _float(value: float | None) -> float | None:

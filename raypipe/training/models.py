@@ -33,6 +33,12 @@ class Model(Protocol):
         ...
 
 
+def check_width(features: Float32Matrix, n_features: int) -> None:
+    """Raise ValueError where the rows have not as many features as the model was trained on."""
+    if features.ndim != 2 or features.shape[1] != n_features:
+        raise ValueError(f"the model takes rows of {n_features} features. Got the shape {features.shape}.")
+
+
 def load_model(folder: Path, format: str) -> Model:
     """Load what `Model.save` wrote; no code from the folder runs, and only the format's library is imported.
 

@@ -24,7 +24,7 @@ def suggest(trial: Suggestions, families: Sequence[str], task: Task) -> None:
 
 
 def first_points(families: Sequence[str], task: Task) -> list[dict[str, ParamValue]]:
-    """Return what is tried before the search has learned anything: each family's defaults, cheap ones first."""
+    """Return what is tried before the search knows anything: each family's defaults, cheap ones first."""
     ordered = sorted(families, key=_CHEAPEST_FIRST.index)
     return [{FAMILY: family, **_prefixed(family, defaults(family, task))} for family in ordered]
 

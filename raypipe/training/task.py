@@ -46,8 +46,9 @@ class Task:
 
     @property
     def metrics(self) -> tuple[MetricName, ...]:
-        """All metrics that fit the task, the one that judges first."""
-        return (self.metric, *(name for name in _METRICS[self.kind] if name != self.metric))
+        """The metrics worth showing, the one that judges first; auc of many classes only if it judges."""
+        shown = (name for name in _METRICS[self.kind] if name != "auc" or self.n_classes == 2)
+        return (self.metric, *(name for name in shown if name != self.metric))
 
     def encode(self, column: pa.ChunkedArray) -> NDArray[np.int64] | NDArray[np.float64]:
         """Return class codes (int64, positions in `classes`) or values (float64), one a row.

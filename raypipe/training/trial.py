@@ -1,4 +1,4 @@
-"""One trial: train a family with given parameters, part by part, and score each part on the validation rows."""
+"""One trial: train a family part by part, and score each part on the validation rows."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class RungReport:
     """The best validation score of the rungs so far."""
     train_s: float
     """Seconds of training, scoring left out."""
+    format: str
     model: Model | None
     """The model of this rung where it is the best so far; to be saved before the trial goes on."""
 
@@ -44,7 +45,7 @@ def run_trial(
         score = score_of(model, data)
         improved = best is None or metric.gain(score, best) > 0
         best = score if best is None or improved else best
-        report(RungReport(rung, best, train_s, model if improved else None))
+        report(RungReport(rung, best, train_s, model.format, model if improved else None))
 
 
 def score_of(model: Model, data: TrainingSet) -> float:

@@ -15,7 +15,7 @@ from raypipe.core.errors import ArtifactError
 from raypipe.core.files import storage_errors
 from raypipe.core.ids import Json
 from raypipe.training.family import Parameter, Params, Real, Terms
-from raypipe.training.models import Float32Matrix, Float64Array, Model
+from raypipe.training.models import Float32Matrix, Float64Array, Model, check_width
 from raypipe.training.race import TrainingSet
 from raypipe.training.task import Task
 
@@ -42,6 +42,8 @@ TRUSTED_TYPES = frozenset(
     }
 )
 """All that a file may name; skops by itself would trust every class of scikit-learn, numpy and scipy."""
+_LOADERS = frozenset({"ObjectNode", "DictNode", "ListNode", "JsonNode", "NdArrayNode", "TypeNode"})
+"""How a file may ask for its parts to be built: no functions, methods or reductions."""
 
 Estimator: TypeAlias = Any  # scikit-learn ships no types
 
@@ -63,6 +65,7 @@ class LinearModel:
         return n_iterations is None or bool(np.max(n_iterations) < _MAX_ITERATIONS)
 
     def predict(self, features: Float32Matrix) -> Float64Array:
+        check_width(features, len(self._coefficients))
         scores: Float64Array = features @ self._coefficients + self._intercept
         if not hasattr(self._estimator, "classes_"):
             return scores[:, 0]
@@ -104,7 +107,7 @@ def _refuse_untrusted(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         schema = json.loads(archive.read("schema.json"))
         others = [name for name in archive.namelist() if name != "schema.json" and not name.endswith(".npy")]
-    unknown = sorted({name for name in _named_types(schema) if name not in TRUSTED_TYPES}) + others
+    unknown = sorted(set(_names(schema)) - TRUSTED_TYPES - _LOADERS) + others
     if unknown:
         raise ArtifactError(
             f"{path} names {unknown[0]!r}, which no linear model holds; it was not loaded: "
@@ -112,15 +115,17 @@ def _refuse_untrusted(path: Path) -> None:
         )
 
 
-def _named_types(node: Json) -> Iterator[str]:
+def _names(node: Json) -> Iterator[str]:
+    """Yield every class and every loader that a skops schema names."""
     if isinstance(node, dict):
         if "__class__" in node:
             yield f"{node.get('__module__')}.{node['__class__']}"
+            yield str(node.get("__loader__"))
         for value in node.values():
-            yield from _named_types(value)
+            yield from _names(value)
     elif isinstance(node, list):
         for value in node:
-            yield from _named_types(value)
+            yield from _names(value)
 
 
 class LinearFamily:

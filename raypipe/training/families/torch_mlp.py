@@ -13,7 +13,7 @@ import numpy as np
 from raypipe.core.errors import ArtifactError
 from raypipe.core.files import storage_errors, write_json
 from raypipe.training.family import Parameter, Params, Real, Terms, Whole
-from raypipe.training.models import Float32Matrix, Float64Array, Model
+from raypipe.training.models import Float32Matrix, Float64Array, Model, check_width
 from raypipe.training.race import TrainingSet
 from raypipe.training.task import Task
 
@@ -60,6 +60,7 @@ class TorchMlpModel:
     def predict(self, features: Float32Matrix) -> Float64Array:
         import torch
 
+        check_width(features, self._architecture.n_features)
         self._network.eval()
         with torch.inference_mode():
             parts = [
@@ -126,11 +127,11 @@ class TorchMlpFamily:
 
     def space(self, _: Task, /) -> tuple[Parameter, ...]:
         return (
-            Whole("n_epochs", 18, 9, 36, log=True),
+            Whole("n_epochs", 12, 9, 36, log=True),
             Real("learning_rate", 0.003, 3e-4, 2e-2, log=True),
             Whole("width", 128, 32, 256, log=True),
             Whole("n_layers", 2, 1, 4),
-            Real("dropout_ratio", 0.1, 0.0, 0.5),
+            Real("dropout_ratio", 0.2, 0.0, 0.5),
             Real("weight_decay", 0.01, 1e-4, 1.0, log=True),
         )
 
@@ -225,8 +226,8 @@ class _Epochs:
 
 
 def batch_size_for(n_rows: int) -> int:
-    """Return the power of two next below a 100th of the rows, between 32 and 1,024."""
-    return min(1024, max(32, 1 << max(n_rows // 100, 1).bit_length() - 1))
+    """Return the power of two next below a 50th of the rows, between 32 and 1,024."""
+    return min(1024, max(32, 1 << max(n_rows // 50, 1).bit_length() - 1))
 
 
 def _loss(task: Task) -> torch.nn.Module:

@@ -11,7 +11,7 @@ import numpy as np
 from raypipe.core.errors import ArtifactError
 from raypipe.core.files import storage_errors
 from raypipe.training.family import Choice, Parameter, Params, ParamValue, Real, Terms, Whole
-from raypipe.training.models import Float32Matrix, Float64Array, Model
+from raypipe.training.models import Float32Matrix, Float64Array, Model, check_width
 from raypipe.training.race import TrainingSet
 from raypipe.training.task import Task
 
@@ -32,9 +32,10 @@ class XgboostModel:
         self._n_classes = int(booster.attr(_N_CLASSES))
 
     def predict(self, features: Float32Matrix) -> Float64Array:
+        check_width(features, self._booster.num_features())
         if len(features) == 0:
             return np.empty((0, self._n_classes) if self._n_classes else 0)
-        raw = self._booster.inplace_predict(features).astype(np.float64)
+        raw = self._booster.inplace_predict(features, validate_features=False).astype(np.float64)
         return np.column_stack([1.0 - raw, raw]) if self._n_classes == 2 else raw
 
     def save(self, folder: Path) -> None:

@@ -1,0 +1,82 @@
+"""What is so at this moment: which version serves, what the endpoint says of itself, whether Ray is up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from raypipe.config.settings import Config
+from raypipe.core.errors import ServingError
+from raypipe.core.ids import Json
+from raypipe.pipeline import CHALLENGER, CHAMPION
+from raypipe.registry.store import Registry
+from raypipe.runtime.state import read_cluster
+from raypipe.serving import client
+from raypipe.serving.client import EndpointStatus
+from raypipe.serving.pointer import read_pointer
+from raypipe.serving.spec import EndpointSpec
+
+
+@dataclass(frozen=True)
+class Status:
+    """A pipeline at this moment; `endpoint` is none where nothing answers at `url`, `because` says why."""
+
+    pipeline: str
+    home: str
+    champion: str | None
+    challenger: str | None
+    data_version: str | None
+    n_model_versions: int
+    url: str
+    endpoint: EndpointStatus | None
+    because: str
+    dashboard_url: str | None
+
+    def to_json(self) -> Json:
+        return {
+            "pipeline": self.pipeline,
+            "home": self.home,
+            "champion": self.champion,
+            "challenger": self.challenger,
+            "data_version": self.data_version,
+            "n_model_versions": self.n_model_versions,
+            "url": self.url,
+            "endpoint": None if self.endpoint is None else dict(self.endpoint.details),
+            "because": self.because,
+            "dashboard_url": self.dashboard_url,
+        }
+
+
+def read_status(config: Config, registry: Registry) -> Status:
+    """Gather the status from the registry, the pointer, the endpoint and the cluster's record."""
+    aliases = registry.aliases(config.name)
+    versions = registry.model_versions(config.name)
+    data = registry.data_versions(config.name)
+    cluster = read_cluster(config.root)
+    url = endpoint_url(config)
+    endpoint, because = _endpoint(config, url)
+    return Status(
+        pipeline=config.name,
+        home=str(config.root.root),
+        champion=aliases.get(CHAMPION),
+        challenger=aliases.get(CHALLENGER),
+        data_version=data[0].id if data else None,
+        n_model_versions=len(versions),
+        url=url,
+        endpoint=endpoint,
+        because=because,
+        dashboard_url=None if cluster is None else cluster.dashboard_url,
+    )
+
+
+def endpoint_url(config: Config) -> str:
+    """Return where the pipeline's endpoint answers."""
+    return EndpointSpec(config.name, config.root.root, config.serving).url
+
+
+def _endpoint(config: Config, url: str) -> tuple[EndpointStatus | None, str]:
+    if read_pointer(config.folder.pointer) is None:
+        return None, "no version was released yet; `raypipe up` releases the first."
+    try:
+        return client.read_status(url), ""
+    except ServingError as error:
+        return None, str(error)

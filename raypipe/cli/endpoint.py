@@ -1,0 +1,216 @@
+"""`raypipe status`, `predict`, `feedback`, `promote`, `rollback` and `history`: the endpoint and its past."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from raypipe.cli.output import DEFAULT_CONFIG, ConfigArgument, JsonOption, emit, opened, read_text, table
+from raypipe.core.errors import ConfigError, ServingError
+from raypipe.core.ids import Json
+
+if TYPE_CHECKING:
+    from raypipe.api.pipeline import Deployment
+    from raypipe.api.status import Status
+    from raypipe.registry.values import LedgerEntry
+    from raypipe.serving.client import EndpointReply
+
+FileOption = Annotated[
+    str,
+    typer.Option("--file", help="A JSON or JSON-lines file of rows; - reads standard input.", metavar="FILE"),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    for command in (status, predict, feedback, promote, rollback, history):
+        app.command()(command)
+
+
+def status(config: ConfigArgument = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """Show which version serves, how the endpoint is doing, and where the dashboard is."""
+    from raypipe.api.status import read_status
+
+    found = read_status(*opened(config))
+    emit(found.to_json(), as_json, lambda: _status_lines(found))
+
+
+def predict(
+    config: ConfigArgument = DEFAULT_CONFIG,
+    file: FileOption = "-",
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Answer in this process, with no endpoint and no capture.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask for the predictions of rows, at the endpoint."""
+    rows = _items(read_text(file), "rows")
+    answers = _offline(config, rows) if offline else _asked(config, rows)
+    emit(answers, as_json, lambda: (json.dumps(answer, ensure_ascii=False) for answer in answers))
+
+
+def feedback(
+    config: ConfigArgument = DEFAULT_CONFIG,
+    file: FileOption = "-",
+    as_json: JsonOption = False,
+) -> None:
+    """Send labels by prediction id: rows such as {"id": "...", "label": "A"}."""
+    from raypipe.api.status import endpoint_url
+    from raypipe.serving import client
+
+    pipeline, _ = opened(config)
+    reply = client.feedback(endpoint_url(pipeline), {"labels": _items(read_text(file), "labels")})
+    body = _accepted(reply)
+    emit(body, as_json, lambda: [json.dumps(body, ensure_ascii=False)])
+
+
+def promote(
+    version: Annotated[str, typer.Argument(help="A model version, such as v2.", metavar="VERSION")],
+    config: ConfigArgument = DEFAULT_CONFIG,
+    reason: Annotated[str, typer.Option(help="Why, for the history.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Make a version the champion; the endpoint swaps to it in place, or refuses it and goes on."""
+    from raypipe.api.pipeline import load
+
+    deployment = load(config).promote(version, reason=reason)
+    _emit_release(version, deployment, as_json)
+
+
+def rollback(config: ConfigArgument = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """Make the version that served before the champion again."""
+    from raypipe.api.pipeline import load
+
+    pipeline = load(config)
+    deployment = pipeline.rollback()
+    _emit_release(pipeline.status().champion or "", deployment, as_json)
+
+
+def history(
+    config: ConfigArgument = DEFAULT_CONFIG,
+    limit: Annotated[int, typer.Option(help="How many entries.", min=1)] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """List what happened to the pipeline, newest first."""
+    pipeline, registry = opened(config)
+    entries = registry.history(pipeline.name, limit)
+    emit([_entry_json(entry) for entry in entries], as_json, lambda: _history_lines(entries))
+
+
+def _offline(config: str, rows: list[Json]) -> list[Json]:
+    from raypipe.api.pipeline import load
+
+    return load(config).predict([row for row in rows if isinstance(row, dict)])
+
+
+def _asked(config: str, rows: list[Json]) -> list[Json]:
+    from raypipe.api.status import endpoint_url
+    from raypipe.serving import client
+
+    pipeline, _ = opened(config)
+    match _accepted(client.predict(endpoint_url(pipeline), {"rows": rows})):
+        case {"predictions": [*answers]}:
+            return answers
+        case other:
+            raise ServingError(f"the endpoint must answer with predictions. Got {str(other)[:200]}.")
+
+
+def _accepted(reply: EndpointReply) -> Json:
+    """Return the body of an answer; one in which every item failed still tells each item's error."""
+    match reply.body:
+        case {"error": {"message": str(message)}}:
+            raise ServingError(f"the endpoint refused the request: {message}")
+        case body if reply.status in (200, 422):
+            return body
+        case other:
+            raise ServingError(f"the endpoint answered {reply.status}: {str(other)[:200]}")
+
+
+def _items(text: str, key: str) -> list[Json]:
+    """Read a JSON list, an object that holds it under `key`, or one JSON object a line."""
+    try:
+        value: Json = json.loads(text)
+    except ValueError:
+        return [_line(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    match value:
+        case list():
+            return value
+        case {**fields} if key in fields and isinstance(fields[key], list):
+            return list(fields[key])
+        case _:
+            return [value]
+
+
+def _line(number: int, line: str) -> Json:
+    try:
+        value: Json = json.loads(line)
+    except ValueError as error:
+        raise ConfigError(f"FILE must hold JSON, one object a line. Line {number} does not: {error}.") from error
+    return value
+
+
+def _emit_release(version: str, deployment: Deployment | None, as_json: bool) -> None:
+    url = None if deployment is None else deployment.url
+    emit(
+        {"version": version, "url": url},
+        as_json,
+        lambda: [
+            f"{version} is the champion"
+            + (f" and answers at {url}" if url else "; no endpoint is up: `raypipe up` starts it")
+        ],
+    )
+
+
+def _status_lines(status: Status) -> Iterator[str]:
+    yield f"{status.pipeline} in {status.home}"
+    yield f"champion     {status.champion or 'none yet'}"
+    yield f"challenger   {status.challenger or 'none yet'}"
+    yield f"data         {status.data_version or 'none yet'}"
+    yield f"versions     {status.n_model_versions}"
+    if status.endpoint is None:
+        yield f"endpoint     down: {status.because}"
+    else:
+        yield f"endpoint     {status.url} answers with {status.endpoint.version}, epoch {status.endpoint.epoch}"
+        yield from _replica_lines(status.endpoint.details)
+    if status.dashboard_url:
+        yield f"dashboard    {status.dashboard_url}"
+
+
+def _replica_lines(details: Mapping[str, Json]) -> Iterator[str]:
+    n_rows, n_failed = details.get("n_rows", 0), details.get("n_failed_rows", 0)
+    yield f"requests     {details.get('n_requests', 0)} with {n_rows} rows, {n_failed} of them answered by an error"
+    match details.get("capture"):
+        case {"n_captured": int(kept), "n_not_captured": int(lost), "why_not": why}:
+            yield f"captured     {kept} rows, not captured {lost}" + (f": {why}" if why else "")
+    match details.get("refused"):
+        case {"version": version, "message": message}:
+            yield f"refused      {version}: {message}"
+
+
+def _entry_json(entry: LedgerEntry) -> Json:
+    return {
+        "seq": entry.seq,
+        "at": entry.at.isoformat(),
+        "kind": entry.kind,
+        "subject": entry.subject,
+        "detail": entry.detail,
+    }
+
+
+def _history_lines(entries: Sequence[LedgerEntry]) -> Iterator[str]:
+    if not entries:
+        yield "nothing happened yet; `raypipe run` or `raypipe up` begins."
+        return
+    rows = [
+        (str(e.seq), f"{e.at:%Y-%m-%d %H:%M:%S}", e.kind, e.subject, _detail(e.detail)) for e in entries
+    ]
+    yield from table(("no.", "at", "what", "of", "detail"), rows)
+
+
+def _detail(detail: Json) -> str:
+    if not isinstance(detail, Mapping):
+        return "" if detail is None else str(detail)
+    return ", ".join(f"{key} {value}" for key, value in detail.items() if value not in (None, ""))

@@ -1,0 +1,154 @@
+"""`raypipe run`, `up` and `down`: do the work, put it behind a URL, end what was started."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from raypipe.cli.models import leaderboard_lines
+from raypipe.cli.output import DEFAULT_CONFIG, ConfigArgument, JsonOption, emit, interruptible
+from raypipe.cli.progress import shown
+from raypipe.core.ids import Json
+from raypipe.core.progress import Progress, Step
+
+if TYPE_CHECKING:
+    from raypipe.api.pipeline import Deployment, Pipeline
+    from raypipe.pipeline import Outcome
+
+CURL_TIMEOUT_S = 30
+AddressOption = Annotated[
+    str | None, typer.Option(help="An existing Ray to use, such as 10.0.0.5:6379.", metavar="HOST:PORT")
+]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Learn again, even from rows and settings learned from before.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    for command in (run, up, down):
+        app.command()(command)
+
+
+def run(
+    config: ConfigArgument = DEFAULT_CONFIG,
+    address: AddressOption = None,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Go from the sources to a registered model version, and show the leaderboard."""
+    with interruptible(), shown() as progress:
+        outcome = _pipeline(config, address, progress).run(force=force)
+    emit(_outcome_json(outcome), as_json, lambda: _outcome_lines(outcome))
+
+
+def up(
+    config: ConfigArgument = DEFAULT_CONFIG,
+    address: AddressOption = None,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Start Ray if need be, run the loop, and put the champion behind a URL that outlives this command."""
+    with interruptible(), shown() as progress:
+        pipeline = _pipeline(config, address, progress)
+        pipeline.start()
+        outcome = pipeline.run(force=force)
+        deployment = pipeline.deploy()
+        command = _curl(deployment)
+        progress(Step("answer", "asking for a prediction"))
+        answer = _run_curl(command)
+    emit(
+        {**_outcome_json(outcome), **_deployment_json(deployment), "curl": shlex.join(command), "answer": answer},
+        as_json,
+        lambda: _up_lines(outcome, deployment, command, answer),
+    )
+
+
+def down(config: ConfigArgument = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """End the Ray that `up` started, and the endpoints on it; the home and what is in it stay."""
+    from raypipe.api.pipeline import load
+
+    with shown() as progress:
+        ended = load(config, progress=progress).down()
+    emit(
+        {"ended": ended},
+        as_json,
+        lambda: ["ended." if ended else "nothing to end: this home has started no Ray, or it is gone."],
+    )
+
+
+def _pipeline(config: str, address: str | None, progress: Progress) -> Pipeline:
+    from raypipe.api.pipeline import Pipeline
+    from raypipe.config.load import load_config
+
+    loaded = load_config(config)
+    if address is not None:
+        cluster = loaded.cluster.model_copy(update={"address": address})
+        loaded = loaded.model_copy(update={"cluster": cluster})
+    return Pipeline.of(loaded, progress=progress)
+
+
+def _outcome_json(outcome: Outcome) -> dict[str, Json]:
+    return {
+        "run": outcome.run,
+        "is_new": outcome.is_new,
+        "data_version": outcome.data.id,
+        "version": outcome.version.version,
+        "leaderboard": outcome.leaderboard.to_json(),
+    }
+
+
+def _deployment_json(deployment: Deployment) -> dict[str, Json]:
+    return {
+        "url": deployment.url,
+        "serving": deployment.version,
+        "dashboard_url": deployment.dashboard_url,
+        "token_file": None if deployment.token_file is None else str(deployment.token_file),
+    }
+
+
+def _outcome_lines(outcome: Outcome) -> Iterator[str]:
+    made = "registered" if outcome.is_new else "learned before from the same rows and settings"
+    yield f"{outcome.version.version} {made}: {outcome.version.family}, on {outcome.data.id}"
+    yield ""
+    yield from leaderboard_lines(outcome.leaderboard)
+
+
+def _up_lines(outcome: Outcome, deployment: Deployment, command: list[str], answer: str) -> Iterator[str]:
+    yield from _outcome_lines(outcome)
+    yield ""
+    yield f"{deployment.version} answers at {deployment.url}"
+    if deployment.version != outcome.version.version:
+        yield f"{outcome.version.version} waits: `raypipe promote {outcome.version.version}` lets it answer."
+    yield ""
+    yield f"  {shlex.join(command)}"
+    yield f"  {answer}"
+    yield ""
+    yield f"OpenAPI: {deployment.url}/docs"
+    if deployment.dashboard_url:
+        yield f"Ray dashboard: {deployment.dashboard_url}"
+        if deployment.token_file:
+            yield f"  it asks for a token: cat {shlex.quote(str(deployment.token_file))}"
+
+
+def _curl(deployment: Deployment) -> list[str]:
+    body = json.dumps({"rows": [deployment.example]}, ensure_ascii=False)
+    header = "content-type: application/json"
+    return ["curl", "-sS", "-X", "POST", f"{deployment.url}/predict", "-H", header, "-d", body]
+
+
+def _run_curl(command: list[str]) -> str:
+    """Run the command that was printed; where there is no curl, ask the same by Python."""
+    if shutil.which(command[0]):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=CURL_TIMEOUT_S, check=False)
+        return done.stdout.strip() or done.stderr.strip()
+    from raypipe.serving import client
+
+    url, body = command[command.index("POST") + 1], command[-1]
+    return json.dumps(client.predict(url.removesuffix("/predict"), json.loads(body)).body)

@@ -1,0 +1,258 @@
+"""Moving sealed log segments into the tables `predictions` and `labels`: each record once, whatever dies.
+
+In order: a commit to each table that carries, for each stream, the number of the last segment in it (a Delta
+app transaction); an fsync of data, log entry and folders; only then the segments are deleted. Whoever comes
+after a crash reads that number with the handle that it commits with, and leaves out what is there already.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+from deltalake import DeltaTable
+
+from raypipe.core.errors import DataError
+from raypipe.core.files import fsync_folder, storage_errors
+from raypipe.core.home import PipelineHome
+from raypipe.core.ids import canonical_json, sha256_bytes
+from raypipe.data.captured import (
+    LabelRecord,
+    PredictionRecord,
+    decode,
+    label_schema,
+    label_table,
+    prediction_schema,
+    prediction_table,
+)
+from raypipe.data.frames import read_frames
+from raypipe.data.locks import try_lock
+from raypipe.data.table import Write, commit, compact, open_table, read_version, table_exists
+from raypipe.data.wal import LOCK, OPEN, SEALED
+
+LEASE = "committer.lock"
+DAMAGED = ".damaged"
+BATCH_BYTES = 64 * 1024 * 1024
+COMPACT_FILES = 200
+
+
+@dataclass(frozen=True)
+class CommitReport:
+    """What one round moved.
+
+    `damaged` names the segments with bytes that could not be read; they are kept beside the log, and all of
+    them that could be read is in the tables. `n_torn_bytes` were never whole records. `is_busy`: another
+    committer holds the lease, and nothing was done.
+    """
+
+    n_predictions: int = 0
+    n_labels: int = 0
+    n_segments: int = 0
+    n_torn_bytes: int = 0
+    damaged: tuple[str, ...] = ()
+    is_busy: bool = False
+
+    def __add__(self, other: CommitReport) -> CommitReport:
+        return CommitReport(
+            self.n_predictions + other.n_predictions,
+            self.n_labels + other.n_labels,
+            self.n_segments + other.n_segments,
+            self.n_torn_bytes + other.n_torn_bytes,
+            self.damaged + other.damaged,
+        )
+
+
+@dataclass(frozen=True)
+class _Pending:
+    stream: str
+    number: int
+    path: Path
+    n_bytes: int
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A segment's records by table."""
+
+    pending: _Pending
+    predictions: tuple[PredictionRecord, ...]
+    labels: tuple[LabelRecord, ...]
+    n_torn_bytes: int
+    is_damaged: bool
+
+
+def commit_once(
+    folder: PipelineHome,
+    *,
+    batch_bytes: int = BATCH_BYTES,
+    compact_files: int = COMPACT_FILES,
+    on_step: Callable[[str], None] = lambda _: None,
+) -> CommitReport:
+    """Move all sealed segments, and those of writers that have died, to the tables; raises StorageError.
+
+    `on_step` hears of each step once it is done.
+    """
+    with storage_errors(folder.wal):
+        folder.wal.mkdir(parents=True, exist_ok=True)
+        lease = try_lock(folder.wal / LEASE)
+        if lease is None:
+            return CommitReport(is_busy=True)
+        try:
+            return _commit_all(folder, batch_bytes, compact_files, on_step)
+        finally:
+            os.close(lease)
+
+
+def read_predictions(folder: PipelineHome) -> pa.Table:
+    """Return all captured predictions that have been moved to their table."""
+    return _read_all(folder.predictions, prediction_schema())
+
+
+def read_labels(folder: PipelineHome) -> pa.Table:
+    """Return all labels that have been moved to their table."""
+    return _read_all(folder.labels, label_schema())
+
+
+def _commit_all(
+    folder: PipelineHome, batch_bytes: int, compact_files: int, on_step: Callable[[str], None]
+) -> CommitReport:
+    report = CommitReport()
+    dead = _seal_of_the_dead(folder.wal)
+    on_step("sealed")
+    for batch in _batches(_pending(folder.wal), batch_bytes):
+        report += _move(folder, batch, on_step)
+    for stream in dead:
+        _remove_if_empty(stream)
+    for path in (folder.predictions, folder.labels):
+        if (
+            report.n_segments
+            and table_exists(path)
+            and len(DeltaTable(str(path)).file_uris()) > compact_files
+        ):
+            compact(path)
+            on_step("compacted")
+    return report
+
+
+def _streams(wal: Path) -> list[Path]:
+    return sorted(path for path in wal.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _seal_of_the_dead(wal: Path) -> list[Path]:
+    """Seal the open segments of streams whose writer has died, and return those streams."""
+    dead = []
+    for stream in _streams(wal):
+        lock = try_lock(stream / LOCK)
+        if lock is not None:
+            for path in stream.glob(f"*{OPEN}"):
+                path.rename(path.with_suffix(SEALED))
+            os.close(lock)
+            dead.append(stream)
+    return dead
+
+
+def _pending(wal: Path) -> list[_Pending]:
+    return [
+        _Pending(stream.name, int(path.stem), path, path.stat().st_size)
+        for stream in _streams(wal)
+        for path in sorted(stream.glob(f"*{SEALED}"))
+    ]
+
+
+def _batches(pending: Sequence[_Pending], batch_bytes: int) -> Iterator[list[_Pending]]:
+    batch: list[_Pending] = []
+    for one in pending:
+        if batch and sum(other.n_bytes for other in batch) + one.n_bytes > batch_bytes:
+            yield batch
+            batch = []
+        batch.append(one)
+    if batch:
+        yield batch
+
+
+def _move(folder: PipelineHome, batch: Sequence[_Pending], on_step: Callable[[str], None]) -> CommitReport:
+    read = [_read(pending) for pending in batch]
+    n_predictions = _append(
+        folder.predictions,
+        prediction_schema(),
+        [(one.pending, prediction_table(one.predictions)) for one in read if one.predictions],
+    )
+    on_step("predictions committed")
+    n_labels = _append(
+        folder.labels,
+        label_schema(),
+        [(one.pending, label_table(one.labels)) for one in read if one.labels],
+    )
+    on_step("labels committed")
+    for one in read:
+        _clear(one)
+        on_step("segment cleared")
+    for stream in {one.pending.path.parent for one in read}:
+        fsync_folder(stream)
+    return CommitReport(
+        n_predictions,
+        n_labels,
+        len(read),
+        sum(one.n_torn_bytes for one in read),
+        tuple(str(one.pending.path.with_suffix(DAMAGED)) for one in read if one.is_damaged),
+    )
+
+
+def _read(pending: _Pending) -> _Read:
+    segment = read_frames(pending.path.read_bytes())
+    predictions: list[PredictionRecord] = []
+    labels: list[LabelRecord] = []
+    is_damaged = segment.n_damaged_bytes > 0
+    for payload in segment.payloads:
+        try:
+            record = decode(payload)
+        except DataError:
+            is_damaged = True
+            continue
+        if isinstance(record, PredictionRecord):
+            predictions.append(record)
+        else:
+            labels.append(record)
+    return _Read(pending, tuple(predictions), tuple(labels), segment.n_torn_bytes, is_damaged)
+
+
+def _append(path: Path, schema: pa.Schema, parts: Sequence[tuple[_Pending, pa.Table]]) -> int:
+    """Commit the parts that the table does not hold yet, and return their number of rows."""
+    if not parts:
+        return 0
+    table = open_table(path, schema)
+    held = {one.stream: table.transaction_version(one.stream) or 0 for one, _ in parts}
+    new = [(one, rows) for one, rows in parts if one.number > held[one.stream]]
+    if not new:
+        return 0
+    numbers: dict[str, int] = {}
+    for one, _ in new:
+        numbers[one.stream] = max(one.number, numbers.get(one.stream, 0))
+    rows = pa.concat_tables(part for _, part in new)
+    # Named by what is in it: a committer that believes itself alone writes the same bytes or another file.
+    name = sha256_bytes(canonical_json([[one.stream, one.number] for one, _ in new]))[:16]
+    commit(table, path, Write(rows, name, numbers), mode="append")
+    return int(rows.num_rows)
+
+
+def _clear(one: _Read) -> None:
+    if one.is_damaged:
+        one.pending.path.rename(one.pending.path.with_suffix(DAMAGED))
+    else:
+        one.pending.path.unlink()
+
+
+def _remove_if_empty(stream: Path) -> None:
+    """Remove a dead stream's folder once nothing is left in it but the lock."""
+    if [path.name for path in stream.iterdir()] == [LOCK]:
+        (stream / LOCK).unlink()
+        stream.rmdir()
+
+
+def _read_all(path: Path, schema: pa.Schema) -> pa.Table:
+    if not table_exists(path):
+        return schema.empty_table()
+    return read_version(path, None)

@@ -1,0 +1,68 @@
+"""The bytes of a log segment: frames of length, CRC-32, payload; and what is read after an accident."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+
+from raypipe.core.errors import DataError
+
+_HEADER = struct.Struct("<II")
+MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What a segment holds.
+
+    `n_torn_bytes` at the end belong to no whole frame: the writer, or the machine, died while writing them.
+    `n_damaged_bytes` lie before frames that are whole: something has changed bytes that were written.
+    """
+
+    payloads: tuple[bytes, ...]
+    n_torn_bytes: int
+    n_damaged_bytes: int
+
+
+def frame(payload: bytes) -> bytes:
+    """Return a payload of 1 byte to 64 MiB as a frame; raises DataError.
+
+    No payload is empty, since the zeros that a power cut may leave would read as one.
+    """
+    if not 0 < len(payload) <= MAX_PAYLOAD_BYTES:
+        raise DataError(f"a record must have 1 to {MAX_PAYLOAD_BYTES} bytes. Got {len(payload)}.")
+    return _HEADER.pack(len(payload), zlib.crc32(payload)) + payload
+
+
+def read_frames(data: bytes) -> Segment:
+    """Read all whole frames, stepping over what is damaged and saying how much that was."""
+    payloads: list[bytes] = []
+    offset = n_damaged = 0
+    while offset < len(data):
+        payload = _payload_at(data, offset)
+        if payload is None:
+            found = _next_frame(data, offset + 1)
+            if found is None:
+                break
+            n_damaged += found - offset
+            offset = found
+        else:
+            payloads.append(payload)
+            offset += _HEADER.size + len(payload)
+    return Segment(tuple(payloads), len(data) - offset, n_damaged)
+
+
+def _payload_at(data: bytes, offset: int) -> bytes | None:
+    start = offset + _HEADER.size
+    if start > len(data):
+        return None
+    length, checksum = _HEADER.unpack_from(data, offset)
+    if not 0 < length <= min(MAX_PAYLOAD_BYTES, len(data) - start):
+        return None
+    payload = data[start : start + length]
+    return payload if zlib.crc32(payload) == checksum else None
+
+
+def _next_frame(data: bytes, offset: int) -> int | None:
+    return next((at for at in range(offset, len(data)) if _payload_at(data, at) is not None), None)

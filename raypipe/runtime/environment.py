@@ -1,0 +1,103 @@
+"""The environment of the Ray that raypipe starts: every setting that Ray reads from there, and why.
+
+Ray's processes read these when they are imported, so they are set before the head starts; a Ray that raypipe
+only joins is as its owner set it up. `raypipe doctor` shows which of them took effect.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from raypipe.runtime.ports import INGRESS_PORTS
+from raypipe.runtime.state import Ports
+
+MARK = "RAYPIPE_CLUSTER"
+SERVER_TIMEOUT_S = 30
+_FOREIGN = ("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_JOB_CONFIG_JSON_ENV_VAR", "RAY_NAMESPACE")
+
+
+def loopback_environment() -> dict[str, str]:
+    """Return what makes Ray take 127.0.0.1 for its address and listen nowhere else.
+
+    Ray asks so on macOS and Windows, where this variable is off; elsewhere it replaces 127.0.0.1 by the
+    machine's outer address and listens on all interfaces.
+    """
+    return {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+
+
+def token_environment(token_file: Path) -> dict[str, str]:
+    """Return what makes Ray ask for, and show, the token in a file."""
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token_file)}
+
+
+def cluster_environment(
+    *, id: str, folder: Path, token_file: Path, ports: Ports, n_cpus: int, haproxy: bool
+) -> dict[str, str]:
+    """Return the variables of a new Ray; `folder` is its own short folder, `haproxy` whether the wheel is there."""
+    return {
+        MARK: id,
+        **loopback_environment(),
+        **token_environment(token_file),
+        **_ray(ports),
+        **_serve(ports),
+        **(_haproxy(folder / "haproxy", ports, n_cpus) if haproxy else {}),
+    }
+
+
+def merged(base: dict[str, str], ours: dict[str, str]) -> dict[str, str]:
+    """Return `base` with ours on top, and without what would point Ray at another cluster or token."""
+    return {name: value for name, value in base.items() if name not in _FOREIGN} | ours
+
+
+def _ray(ports: Ports) -> dict[str, str]:
+    return {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        # `down` ends everything at once: without this, a head with running work waits 30 s for it.
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
+        "RAY_START_HOOK": "raypipe.runtime.head.trim",
+        "DASHBOARD_METRIC_PORT": str(ports.dashboard_metrics),
+        "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+        # Tasks and replicas hold one CPU or less; Ray limits only what reads OMP_NUM_THREADS.
+        "POLARS_MAX_THREADS": "1",
+    }
+
+
+def _serve(ports: Ports) -> dict[str, str]:
+    return {
+        # A dead proxy is noticed in 1 s, not 10 s. The timeout stays: trials may keep a proxy waiting for a CPU.
+        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
+        # Otherwise a second Serve on the same port shares it, silently, and gets half of the requests.
+        "SERVE_SOCKET_REUSE_PORT_ENABLED": "0",
+        # Ranges of this home's own: with Ray's, the replicas of two clusters on one host race for ports.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(ports.ingress_http),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(ports.ingress_http + INGRESS_PORTS - 1),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(ports.ingress_grpc),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(ports.ingress_grpc + INGRESS_PORTS - 1),
+    }
+
+
+def _haproxy(folder: Path, ports: Ports, n_cpus: int) -> dict[str, str]:
+    """HAProxy in front of the replicas: ten times the requests per second of Serve's own proxy."""
+    return {
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "metrics.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.haproxy_metrics),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.haproxy_stats),
+        "RAY_SERVE_HAPROXY_NBTHREAD": str(max(1, min(4, n_cpus))),
+        # A request whose replica died goes to another. Named one by one: `all-retryable-errors` would also
+        # repeat the 503 and 429 by which a replica says that it has too much to do.
+        "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response response-timeout",
+        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(SERVER_TIMEOUT_S),
+        # Only a request that fits into the buffer can be repeated.
+        "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(256 * 1024),
+        "RAY_SERVE_HAPROXY_MAXCONN": "2048",
+        # A leaving replica answers for 5 s more, not 30 s: HAProxy reloads within 0.1 s of the change.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
+        # An old HAProxy worker outlives its longest request, not 120 s.
+        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": str(2 * SERVER_TIMEOUT_S),
+    }

@@ -1,0 +1,156 @@
+"""The endpoint over HTTP: a lean ASGI application with six routes below the pipeline's name."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any, TypeAlias
+
+from raypipe.serving.endpoint import Endpoint, Reply
+
+_log = logging.getLogger("raypipe.serving")
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+
+MAX_INLINE_OBJECTS = 256
+"""A body with more objects is answered in a thread, so that the loop stays free for others."""
+
+
+class _Disconnected(Exception):
+    """The client left before its request was complete."""
+
+
+class EndpointApp:
+    """Serves an endpoint; `lifespan.startup` starts watching the pointer, `lifespan.shutdown` ends it."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._prefix = f"/{endpoint.name}/"
+        self._max_body_bytes = endpoint.settings.max_body_bytes
+        self._batches = ThreadPoolExecutor(1, thread_name_prefix="batch")
+        self._posts = {"predict": endpoint.predict, "feedback": endpoint.feedback}
+        self._gets = {
+            "status": endpoint.status,
+            "health": endpoint.health,
+            "openapi.json": endpoint.openapi,
+        }
+        self._watcher: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or run the application's lifespan."""
+        match scope["type"]:
+            case "http":
+                await self._http(scope, receive, send)
+            case "lifespan":
+                await self._lifespan(receive, send)
+            case "websocket":
+                await send({"type": "websocket.close", "code": 1003})
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            reply = await self._reply(scope, receive)
+        except _Disconnected:
+            return
+        headers = [(b"content-type", reply.content_type), (b"content-length", b"%d" % len(reply.body))]
+        await send(
+            {"type": "http.response.start", "status": reply.status, "headers": [*headers, *reply.headers]}
+        )
+        body = b"" if scope["method"] == "HEAD" else reply.body
+        await send({"type": "http.response.body", "body": body})
+
+    async def _reply(self, scope: Scope, receive: Receive) -> Reply:
+        path, method = scope["path"], scope["method"]
+        route = path.removeprefix(self._prefix) if path.startswith(self._prefix) else ""
+        if route in self._posts:
+            if method != "POST":
+                return self._wrong_method(method, b"POST")
+            return await self._post(route, dict(scope["headers"]), receive)
+        if route in self._gets or route == "docs":
+            if method not in ("GET", "HEAD"):
+                return self._wrong_method(method, b"GET, HEAD")
+            return self._get(route, dict(scope["headers"]))
+        routes = ", ".join(f"{self._prefix}{known}" for known in (*self._posts, *self._gets, "docs"))
+        return self._endpoint.refuse(404, f"no such path; there are {routes}.")
+
+    def _get(self, route: str, headers: dict[bytes, bytes]) -> Reply:
+        if route == "docs":
+            return self._endpoint.docs(headers.get(b"host", b"").decode("latin-1"))
+        return self._gets[route]()
+
+    async def _post(self, route: str, headers: dict[bytes, bytes], receive: Receive) -> Reply:
+        kind = headers.get(b"content-type", b"application/json").split(b";")[0].strip().lower()
+        if kind != b"application/json" or headers.get(b"content-encoding", b"identity") != b"identity":
+            return self._endpoint.refuse(
+                415,
+                "the content type must be application/json, not compressed: send that header with the body.",
+            )
+        body = await self._body(headers, receive)
+        if body is None:
+            return self._endpoint.refuse(
+                413,
+                f"a body may have at most {self._max_body_bytes:,} bytes (serving.max_body_bytes); "
+                "send several requests.",
+            )
+        return await self._answer(self._posts[route], body)
+
+    async def _answer(self, answer: Callable[[bytes], Reply], body: bytes) -> Reply:
+        try:
+            if body.count(b"{") <= MAX_INLINE_OBJECTS:
+                return answer(body)
+            return await asyncio.get_running_loop().run_in_executor(self._batches, answer, body)
+        except Exception as error:  # noqa: BLE001 - a broken model must not cost more than this answer
+            _log.exception("a request could not be answered")
+            return self._endpoint.refuse(500, f"the model failed: {type(error).__name__}: {error}")
+
+    async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
+        """Return the body, or None for one that is larger than allowed, read no further than that."""
+        declared = headers.get(b"content-length", b"0")
+        if len(declared) > 19 or (declared.isdigit() and int(declared) > self._max_body_bytes):
+            return None
+        parts: list[bytes] = []
+        n_bytes = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise _Disconnected
+            parts.append(message.get("body", b""))
+            n_bytes += len(parts[-1])
+            if n_bytes > self._max_body_bytes:
+                return None
+            if not message.get("more_body", False):
+                return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _wrong_method(self, method: str, allowed: bytes) -> Reply:
+        message = f"this path answers {allowed.decode()}. Got {method}."
+        return self._endpoint.refuse(405, message, ((b"allow", allowed),))
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                self._watcher = asyncio.create_task(self._watch())
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                await self._stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _watch(self) -> None:
+        """Poll the pointer; the poll itself, which may load a version, runs in a thread."""
+        while True:
+            await asyncio.sleep(self._endpoint.settings.poll_interval_s)
+            await asyncio.to_thread(self._endpoint.versions.poll)
+
+    async def _stop(self) -> None:
+        if self._watcher is not None:
+            self._watcher.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._watcher
+        self._batches.shutdown()
+        self._endpoint.close()

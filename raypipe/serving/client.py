@@ -1,0 +1,167 @@
+"""The endpoint as seen from outside, over plain HTTP; light enough for commands that only ask."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from raypipe.core.errors import ServingError
+from raypipe.core.ids import Json
+from raypipe.serving.pointer import Pointer, read_pointer, write_pointer
+
+POLL_INTERVAL_S = 0.05
+
+
+@dataclass(frozen=True)
+class EndpointReply:
+    """What the endpoint answered: the status of HTTP and the body's JSON."""
+
+    status: int
+    body: Json
+
+
+@dataclass(frozen=True)
+class EndpointStatus:
+    """What a replica says of itself; `details` is all that it says, as it says it."""
+
+    version: str
+    epoch: int
+    replica: str
+    refused_epoch: int | None
+    refused_because: str | None
+    details: Mapping[str, Json]
+
+    @staticmethod
+    def from_json(value: Json) -> EndpointStatus:
+        """Read what `GET /status` answers; raises ServingError for anything else."""
+        fields = value if isinstance(value, Mapping) else {}
+        match fields.get("version"), fields.get("epoch"), fields.get("replica"):
+            case str(version), int(epoch), str(replica):
+                pass
+            case _:
+                raise ServingError(f"this is no raypipe endpoint: its status is {str(value)[:200]}.")
+        match fields.get("refused"):
+            case {"epoch": int(refused_epoch), "message": str(message)}:
+                return EndpointStatus(version, epoch, replica, refused_epoch, message, fields)
+            case _:
+                return EndpointStatus(version, epoch, replica, None, None, fields)
+
+
+def read_status(url: str, timeout_s: float = 5.0) -> EndpointStatus:
+    """Ask the endpoint at `url` for its status; raises ServingError where none answers."""
+    reply = ask(url, "GET", "status", timeout_s=timeout_s)
+    if reply.status != 200:
+        raise ServingError(f"{url}/status must answer with 200. Got {reply.status}: {str(reply.body)[:200]}.")
+    return EndpointStatus.from_json(reply.body)
+
+
+def predict(url: str, body: Json, timeout_s: float = 60.0) -> EndpointReply:
+    """Post `{"rows": [...]}`; rows that fail are told in the reply."""
+    return ask(url, "POST", "predict", body, timeout_s)
+
+
+def feedback(url: str, body: Json, timeout_s: float = 60.0) -> EndpointReply:
+    """Post `{"labels": [{"id": ..., "label": ...}]}`."""
+    return ask(url, "POST", "feedback", body, timeout_s)
+
+
+def ask(url: str, method: str, route: str, body: Json = None, timeout_s: float = 60.0) -> EndpointReply:
+    """Send one request to an endpoint; raises ServingError where it cannot be reached or answers no JSON."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
+    sent = None if body is None else json.dumps(body).encode()
+    headers = {} if body is None else {"content-type": "application/json"}
+    try:
+        connection.request(method, f"{parts.path}/{route}", sent, headers)
+        response = connection.getresponse()
+        return EndpointReply(response.status, _json(response.read()))
+    except (OSError, http.client.HTTPException) as error:
+        reason = str(error) or type(error).__name__
+        raise ServingError(
+            f"the endpoint {url} does not answer ({reason}); start it with `raypipe up`."
+        ) from error
+    finally:
+        connection.close()
+
+
+def wait_for_epoch(
+    url: str,
+    epoch: int,
+    *,
+    timeout_s: float,
+    n_replicas: int = 1,
+    sleep: Callable[[float], None] = time.sleep,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> EndpointStatus:
+    """Wait until `n_replicas` different replicas answer with `epoch` or a newer one.
+
+    Raises ServingError where a replica refuses the epoch, and where time is up.
+    """
+    deadline = monotonic() + timeout_s
+    ready: set[str] = set()
+    last = "it did not answer"
+    while monotonic() < deadline:
+        try:
+            status = read_status(url, timeout_s=min(5.0, timeout_s))
+        except ServingError as error:
+            last = str(error)
+        else:
+            _check_not_refused(url, status, epoch)
+            last = f"it answers with version {status.version}, epoch {status.epoch}"
+            ready = ready | {status.replica} if status.epoch >= epoch else ready
+            if len(ready) >= n_replicas:
+                return status
+        sleep(POLL_INTERVAL_S)
+    raise ServingError(f"{url} did not come to epoch {epoch} within {timeout_s:g} seconds: {last}")
+
+
+def wait_until_ready(url: str, version: str, timeout_s: float) -> EndpointStatus:
+    """Wait until the endpoint answers with `version`; raises ServingError where time is up."""
+    status = wait_for_epoch(url, 0, timeout_s=timeout_s)
+    if status.version != version:
+        raise ServingError(f"{url} must answer with version {version}. Got {status.version}.")
+    return status
+
+
+def release(
+    path: Path,
+    pointer: Pointer,
+    url: str,
+    *,
+    next_epoch: Callable[[], int],
+    timeout_s: float = 60.0,
+    n_replicas: int = 1,
+) -> EndpointStatus:
+    """Move the pointer at `path` and wait until the endpoint at `url` has followed.
+
+    Where a replica refuses the version, the pointer goes back to the one before, under the epoch that
+    `next_epoch` gives, so that a replica started later can load it; then the ServingError is raised.
+    """
+    before = read_pointer(path)
+    write_pointer(path, pointer)
+    try:
+        return wait_for_epoch(url, pointer.epoch, timeout_s=timeout_s, n_replicas=n_replicas)
+    except ServingError:
+        if before is not None and read_pointer(path) == pointer:
+            write_pointer(path, Pointer(before.version, before.manifest_sha256, next_epoch()))
+        raise
+
+
+def _check_not_refused(url: str, status: EndpointStatus, epoch: int) -> None:
+    if status.refused_epoch == epoch:
+        raise ServingError(
+            f"{url} refused the version and goes on with {status.version}: {status.refused_because}"
+        )
+
+
+def _json(data: bytes) -> Json:
+    try:
+        value: Json = json.loads(data)
+    except ValueError:
+        return data[:500].decode("utf-8", "replace")
+    return value

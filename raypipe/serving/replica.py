@@ -1,0 +1,33 @@
+"""What a replica is made of: the one place where the rooms of an endpoint are joined."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from raypipe.core.clock import Clock
+from raypipe.serving.app import EndpointApp
+from raypipe.serving.capture import open_capture
+from raypipe.serving.endpoint import Endpoint
+from raypipe.serving.spec import EndpointSpec
+from raypipe.serving.swap import VersionHolder, load_version
+
+
+def build_app(spec: EndpointSpec, replica: str, clock: Clock) -> EndpointApp:
+    """Load the version that the pointer names, and return the application that answers with it.
+
+    `replica` names this start of this replica; no two may share it. Raises ServingError where no version
+    can be loaded: that sentence is all that a person needs.
+    """
+    versions = VersionHolder(spec.folder.pointer, partial(load_version, spec.folder), clock)
+    capture = open_capture(spec.folder, spec.settings.capture, replica, clock)
+    return EndpointApp(
+        Endpoint(
+            spec.name,
+            spec.settings,
+            versions=versions,
+            capture=capture,
+            clock=clock,
+            replica=replica,
+            spec_id=spec.id,
+        )
+    )

@@ -1,0 +1,78 @@
+"""A version that answers in no time, for tests of whatever serves versions."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from raypipe.core.home import PipelineHome
+from raypipe.core.ids import Json
+from raypipe.data.schema import Column, Value
+from raypipe.processing.report import FeatureChoice
+from raypipe.processing.steps import FittedCategory, FittedDate, FittedNumber
+from raypipe.processing.transform import FittedTransform
+from raypipe.registry.manifest import ManifestDraft, write_manifest
+from raypipe.serving.golden import write_golden
+from raypipe.serving.pointer import Pointer
+from raypipe.serving.predictor import MODEL_FOLDER, TRANSFORM_NAME, Predictor
+from raypipe.training.models import Model
+from raypipe.training.task import Task
+
+TINY_ROW: dict[str, Value] = {
+    "amount": 12.5,
+    "size": 3,
+    "colour": "red",
+    "member": True,
+    "seen": datetime(2026, 1, 31, 12, tzinfo=UTC),
+}
+TINY_TASK = Task("classification", "outcome", ("bad", "good"), "auc")
+
+
+def tiny_transform() -> FittedTransform:
+    """Return a transform with inputs of all kinds; `amount` and `seen` may be missing, `note` is ignored."""
+    return FittedTransform(
+        (
+            FittedNumber(Column("amount", "number", True), 10.0, 0.0, 100.0, 10.0, 0.5, True),
+            FittedNumber(Column("size", "integer", False), 2.0, 0.0, 9.0, 2.0, 1.0, False),
+            FittedCategory(Column("colour", "category", False), ("blue", "red"), True, False),
+            FittedCategory(Column("member", "boolean", False), ("false", "true"), False, False),
+            FittedDate(Column("seen", "timestamp", True), ("hour_sin", "hour_cos"), None, True),
+        ),
+        (FeatureChoice("note", 0, "is in data.drop"),),
+    )
+
+
+def tiny_model(good: float = 0.75) -> Model:
+    """Return a model that gives every row the probability `good` of being good."""
+    from raypipe.training.families.baseline import ConstantModel
+
+    return ConstantModel((1 - good, good), None)
+
+
+def write_tiny_version(
+    folder: PipelineHome, version: str, epoch: int, *, model: Model | None = None, task: Task = TINY_TASK
+) -> Pointer:
+    """Write a version's folder with its manifest, and return the pointer that would release it."""
+    place = folder.model(version)
+    model = model or tiny_model()
+    predictor = Predictor(tiny_transform(), task, model)
+    write_files(predictor, place)
+    write_golden(predictor, [TINY_ROW, {**TINY_ROW, "amount": None, "colour": "green"}], place)
+    return Pointer(version, seal(folder, version, model.format, task), epoch)
+
+
+def write_files(predictor: Predictor, place: Path) -> None:
+    """Write the transform and the model of a version."""
+    from raypipe.core.files import write_json
+
+    (place / MODEL_FOLDER).mkdir(parents=True)
+    predictor.model.save(place / MODEL_FOLDER)
+    write_json(place / TRANSFORM_NAME, predictor.transform.to_json())
+
+
+def seal(folder: PipelineHome, version: str, format: str, task: Task = TINY_TASK) -> str:
+    """Write the manifest over what lies in a version's folder, and return its digest."""
+    task_json: Json = task.to_json()
+    draft = ManifestDraft(folder.name, "d-0", "run-0", task_json, "tiny", format, {}, {}, {})
+    created_at = datetime(2026, 1, 1, tzinfo=UTC)
+    return write_manifest(folder.model(version), draft, version=version, created_at=created_at)

@@ -1,0 +1,228 @@
+"""What every model family must keep to; a new family is added to the list and nothing else."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from raypipe.core.errors import ArtifactError
+from raypipe.stats.metrics import METRICS
+from raypipe.testing.training import training_set
+from raypipe.training.family import Params, Terms, family_of
+from raypipe.training.models import Model, load_model
+from raypipe.training.race import TrainingSet
+from raypipe.training.search import defaults
+
+FAMILIES = ("baseline", "linear", "xgboost", "torch")
+LEARNING = FAMILIES[1:]
+SMALLER: dict[str, Params] = {"xgboost": {"n_trees": 60}, "torch": {"n_epochs": 9, "width": 32}}
+N_RUNGS = 3
+
+families = pytest.mark.parametrize("family", FAMILIES)
+learning = pytest.mark.parametrize("family", LEARNING)
+n_classes = pytest.mark.parametrize("n_classes", [0, 2, 5])
+
+
+def trained(family: str, data: TrainingSet, seed: int = 0) -> list[Model]:
+    """Return the model after each rung; in a list all are the last, as training may change a model in place."""
+    one = family_of(family)
+    params = {**defaults(family, data.task), **SMALLER.get(family, {})}
+    terms = Terms(N_RUNGS if one.in_parts else 1, seed, 1)
+    rungs, models = zip(*one.train(params, data, terms), strict=True)
+    assert list(rungs) == list(range(1, terms.n_rungs + 1))
+    return list(models)
+
+
+def kept(model: Model, folder: Path) -> Model:
+    folder.mkdir()
+    model.save(folder)
+    return load_model(folder, model.format)
+
+
+@families
+@n_classes
+def test_predictions_have_the_promised_shape(family: str, n_classes: int) -> None:
+    data = training_set(n_classes)
+    model = trained(family, data)[-1]
+    for n_rows in (0, 1, 100):
+        prediction = model.predict(data.x_validation[:n_rows])
+        assert prediction.dtype == np.float64
+        assert prediction.shape == ((n_rows, n_classes) if n_classes else (n_rows,))
+        if n_classes:
+            assert prediction.min(initial=0.0) >= 0
+            assert prediction.sum(axis=1) == pytest.approx(np.ones(n_rows), abs=1e-6)
+
+
+@families
+@n_classes
+def test_a_model_that_was_kept_predicts_the_same_to_the_bit(
+    family: str, n_classes: int, tmp_path: Path
+) -> None:
+    data = training_set(n_classes)
+    model = trained(family, data)[-1]
+    again = kept(model, tmp_path / "m")
+    for n_rows in (0, 1, 100):
+        features = data.x_validation[:n_rows]
+        assert np.array_equal(model.predict(features), again.predict(features))
+
+
+@learning
+@n_classes
+def test_it_learns_more_than_the_baseline(family: str, n_classes: int) -> None:
+    data = training_set(n_classes, n_rows=1200)
+    metric = METRICS[data.task.metric]
+    score, constant = (
+        metric(data.y_validation, trained(name, data)[-1].predict(data.x_validation))
+        for name in (family, "baseline")
+    )
+    assert metric.gain(score, constant) > 0
+
+
+@families
+@n_classes
+def test_equal_seeds_train_equal_models(family: str, n_classes: int) -> None:
+    data = training_set(n_classes)
+    first, again = (trained(family, data, seed=5)[-1].predict(data.x_validation) for _ in range(2))
+    assert np.array_equal(first, again)
+
+
+@families
+def test_a_class_that_no_training_row_has_is_still_a_column(family: str) -> None:
+    data = training_set(5)
+    lacking = replace(data, y_train=np.where(data.y_train == 3, 2, data.y_train))
+    prediction = trained(family, lacking)[-1].predict(data.x_validation)
+    assert prediction.shape == (len(data.x_validation), 5)
+    assert np.isfinite(METRICS["log_loss"](data.y_validation, prediction))
+
+
+@learning
+def test_rows_of_another_width_are_refused(family: str, tmp_path: Path) -> None:
+    model = kept(trained(family, training_set(2))[-1], tmp_path / "m")
+    with pytest.raises(ValueError, match="rows of 4 features"):
+        model.predict(np.zeros((2, 3), dtype=np.float32))
+
+
+@families
+def test_rows_that_cannot_be_written_are_no_obstacle(family: str) -> None:
+    """The object store hands out read-only arrays."""
+    data = training_set(2)
+    for array in (data.x_train, data.y_train, data.x_validation):
+        array.setflags(write=False)
+    before = data.x_train.copy()
+    trained(family, data)[-1].predict(data.x_validation)
+    assert np.array_equal(data.x_train, before)
+
+
+@families
+def test_damaged_files_are_refused_in_one_sentence(family: str, tmp_path: Path) -> None:
+    model = trained(family, training_set(2))[-1]
+    kept(model, tmp_path / "m")
+    for path in sorted((tmp_path / "m").iterdir()):
+        whole = path.read_bytes()
+        for damaged in (b"", whole[: len(whole) // 2], b"\x80\x04" + whole):
+            path.write_bytes(damaged)
+            with pytest.raises(ArtifactError) as caught:
+                load_model(tmp_path / "m", model.format)
+            assert "\n" not in str(caught.value)
+        path.unlink()
+        with pytest.raises(ArtifactError):
+            load_model(tmp_path / "m", model.format)
+        path.write_bytes(whole)
+    load_model(tmp_path / "m", model.format)
+
+
+class Canary:
+    """Would leave a file behind if it were ever unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return open, (str(self._path), "w")
+
+
+@families
+def test_a_pickle_in_place_of_a_file_is_never_run(family: str, tmp_path: Path) -> None:
+    model = trained(family, training_set(2))[-1]
+    kept(model, tmp_path / "m")
+    canary = tmp_path / "sang"
+    for path in sorted((tmp_path / "m").iterdir()):
+        whole = path.read_bytes()
+        path.write_bytes(pickle.dumps(Canary(canary)))
+        with pytest.raises(ArtifactError):
+            load_model(tmp_path / "m", model.format)
+        path.write_bytes(whole)
+    assert not canary.exists()
+    pickle.loads(pickle.dumps(Canary(canary))).close()
+    assert canary.exists(), "the canary must be able to sing"
+
+
+def _skops_file(folder: Path) -> tuple[Path, dict[str, object], dict[str, bytes]]:
+    path = folder / "model.skops"
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    return path, json.loads(parts.pop("schema.json")), parts
+
+
+def _write(path: Path, schema: object, parts: dict[str, bytes]) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in {**parts, "schema.json": json.dumps(schema).encode()}.items():
+            archive.writestr(name, data)
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"__class__": "system", "__module__": "posix", "__loader__": "FunctionNode", "content": None},
+        {
+            "__class__": "Pipeline",
+            "__module__": "sklearn.pipeline",
+            "__loader__": "ObjectNode",
+            "content": {},
+        },
+        {"__class__": "dict", "__module__": "builtins", "__loader__": "ReduceNode", "content": {}},
+    ],
+)
+def test_a_skops_file_may_name_only_what_a_linear_model_holds(
+    node: dict[str, object], tmp_path: Path
+) -> None:
+    kept(trained("linear", training_set(2))[-1], tmp_path / "m")
+    path, schema, parts = _skops_file(tmp_path / "m")
+    content = schema["content"]
+    assert isinstance(content, dict)
+    content["content"]["verbose"] = node
+    _write(path, schema, parts)
+    with pytest.raises(ArtifactError, match="which no linear model holds; it was not loaded"):
+        load_model(tmp_path / "m", "skops")
+
+
+def test_a_skops_file_may_hold_arrays_only(tmp_path: Path) -> None:
+    kept(trained("linear", training_set(2))[-1], tmp_path / "m")
+    path, schema, parts = _skops_file(tmp_path / "m")
+    _write(path, schema, {**parts, "extra.pkl": b"x"})
+    with pytest.raises(ArtifactError, match=r"names 'extra.pkl'"):
+        load_model(tmp_path / "m", "skops")
+
+
+def test_a_linear_model_of_huge_targets_keeps_its_digits() -> None:
+    data = training_set(0)
+    far = replace(data, y_train=data.y_train + 1e9, y_validation=data.y_validation + 1e9)
+    near = trained("linear", data)[-1].predict(data.x_validation)
+    assert trained("linear", far)[-1].predict(data.x_validation) - 1e9 == pytest.approx(near, abs=0.01)
+
+
+def test_a_fit_that_was_cut_says_so() -> None:
+    from raypipe.training.families.linear import LinearModel
+
+    data = training_set(2)
+    wild = (data.x_train * np.logspace(0, 6, 4)).astype(np.float32)
+    cut = trained("linear", replace(data, x_train=wild))[-1]
+    calm = trained("linear", data)[-1]
+    assert isinstance(cut, LinearModel) and isinstance(calm, LinearModel)
+    assert calm.converged and not cut.converged

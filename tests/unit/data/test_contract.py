@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raypipe.core.errors import ConfigError, DataError
+from raypipe.data.config import ContractSettings
+from raypipe.data.contract import Checked, check, check_patterns, rules_of, time_rule
+
+NAN = float("nan")
+
+
+def contract(**columns: Any) -> ContractSettings:
+    return ContractSettings.model_validate({"columns": columns})
+
+
+def checked(frame: pl.DataFrame, **columns: Any) -> Checked:
+    frame = frame.with_columns(_source=pl.lit("s"))
+    return check(frame, rules_of(contract(**columns), frame.schema))
+
+
+@pytest.mark.parametrize(
+    ("values", "rule", "kept"),
+    [
+        ([1.0, None, NAN], {"nullable": False}, [1.0]),
+        ([-1.0, 0.0, 5.0, None], {"min": 0, "max": 4}, [0.0, None]),
+        ([float("inf"), 1.0], {"max": 4}, [1.0]),
+        (["a", "b", None], {"allowed": ["a"]}, ["a", None]),
+        ([1, 2, 3], {"allowed": [1, 3]}, [1, 3]),
+        ([True, False], {"allowed": [True]}, [True]),
+        (["ab1", "xab1", "ab12", None], {"pattern": "ab[0-9]"}, ["ab1", None]),
+        (["ab\n"], {"pattern": "ab"}, []),
+        (["a", "bb"], {"pattern": "a|b"}, ["a"]),
+    ],
+)
+def test_a_rule_keeps_the_values_that_meet_it(
+    values: list[Any], rule: dict[str, Any], kept: list[Any]
+) -> None:
+    result = checked(pl.DataFrame({"x": values}), x=rule)
+    assert result.accepted["x"].to_list() == kept
+    assert result.n_bad == len(values) - len(kept)
+
+
+def test_nan_is_missing_not_large() -> None:
+    assert checked(pl.DataFrame({"x": [NAN]}), x={"min": 0, "max": 1}).n_bad == 0
+
+
+def test_what_was_broken_is_counted_by_rule() -> None:
+    frame = pl.DataFrame({"x": [-1.0, 9.0, None], "c": ["a", "z", "z"]})
+    result = checked(
+        frame,
+        x={"nullable": False, "min": 0, "max": 5, "on_violation": "drop"},
+        c={"allowed": ["a"], "on_violation": "quarantine"},
+    )
+    assert [(rule.column, rule.rule, rule.action, rule.n_rows) for rule in result.broken] == [
+        ("x", "must not be null", "drop", 1),
+        ("x", "must be >= 0", "drop", 1),
+        ("x", "must be <= 5", "drop", 1),
+        ("c", "must be one of a", "quarantine", 2),
+    ]
+    assert result.n_bad == 3
+
+
+def test_a_quarantined_row_is_kept_whole_with_what_it_broke() -> None:
+    (row,) = checked(pl.DataFrame({"x": [-1.5, 2.0], "c": ["ä", "b"]}), x={"min": 0}).quarantined.to_dicts()
+    assert json.loads(row.pop("row")) == {"x": -1.5, "c": "ä"}
+    assert row == {"source": "s", "rule": "must be >= 0", "column": "x", "value": "-1.5"}
+
+
+def test_dropped_rows_are_not_quarantined() -> None:
+    result = checked(pl.DataFrame({"x": [-1.0]}), x={"min": 0, "on_violation": "drop"})
+    assert result.quarantined.height == 0
+
+
+def test_a_rule_may_stop_the_batch() -> None:
+    with pytest.raises(DataError, match=r"2 rows break the rule that 'x' must be >= 0, the first with -1\.0"):
+        checked(pl.DataFrame({"x": [-1.0, -2.0, 3.0]}), x={"min": 0, "on_violation": "stop"})
+
+
+def test_without_rules_all_rows_are_accepted() -> None:
+    frame = pl.DataFrame({"x": [1]})
+    assert check(frame, []).accepted is frame
+
+
+def test_rows_without_a_time_are_dropped() -> None:
+    result = check(pl.DataFrame({"t": [None, 1]}), [time_rule("t")])
+    assert [(rule.rule, rule.n_rows) for rule in result.broken] == [("time is null", 1)]
+    assert result.accepted.height == 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "sentence"),
+    [
+        ({"min": 0}, "contract.columns.c: min and max needs a column of numbers"),
+        ({"allowed": ["a", 1]}, "values like the column's; 1 is not"),
+    ],
+)
+def test_a_rule_that_does_not_fit_its_column_is_a_config_error(rule: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        checked(pl.DataFrame({"c": ["a"]}), c=rule)
+    assert sentence in str(caught.value)
+
+
+def test_a_pattern_needs_text_and_numbers_allow_no_booleans() -> None:
+    with pytest.raises(ConfigError, match="pattern needs a column of text"):
+        checked(pl.DataFrame({"x": [1]}), x={"pattern": "1"})
+    with pytest.raises(ConfigError, match="True is not"):
+        checked(pl.DataFrame({"x": [1]}), x={"allowed": [True]})
+
+
+def test_a_rule_for_no_column_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"contract\.columns\.adge is no column; did you mean 'age'"):
+        checked(pl.DataFrame({"age": [1]}), adge={"min": 0})
+
+
+def test_a_pattern_must_be_one() -> None:
+    with pytest.raises(ConfigError, match=r"contract\.columns\.x\.pattern must be a regular expression"):
+        check_patterns(contract(x={"pattern": "("}))
+    check_patterns(contract(x={"pattern": "a+"}, y={"min": 1}))
+
+
+numbers = st.lists(st.none() | st.floats(allow_nan=True, allow_infinity=True), min_size=1, max_size=30)
+
+
+@given(numbers, st.floats(-10, 10), st.floats(0, 10), st.booleans())
+def test_the_vectorised_rules_agree_with_a_loop(
+    values: list[float | None], low: float, width: float, nullable: bool
+) -> None:
+    high = low + width
+
+    def is_good(value: float | None) -> bool:
+        return nullable if value is None or value != value else low <= value <= high
+
+    frame = pl.DataFrame({"x": values}, schema={"x": pl.Float64})
+    result = checked(frame, x={"nullable": nullable, "min": low, "max": high})
+    assert result.accepted.height == sum(map(is_good, values))
+    assert result.accepted.height + result.n_bad == len(values)

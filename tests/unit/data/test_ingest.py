@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from raypipe.core.errors import DataError, LabelError, SchemaError, StorageError
+from raypipe.core.home import Home, PipelineHome
+from raypipe.core.progress import Step
+from raypipe.data.config import DataSettings
+from raypipe.data.ingest import ingest, read_quarantine, read_rows, rows_table_exists
+from raypipe.data.versions import DataVersion
+from raypipe.testing import FakeClock
+
+CSV = """age,city,at,y
+30,Bern,2026-01-01T00:00:00Z,1
+-4,Bern,2026-01-02T00:00:00Z,0
+50,,2026-01-03T00:00:00Z,1
+60,Rome,,0
+70,Rome,2026-01-05T00:00:00Z,
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> PipelineHome:
+    return Home(tmp_path / "home").pipeline("p")
+
+
+def settings(path: Path, **more: Any) -> DataSettings:
+    source = {"name": "people", "format": path.suffix[1:], "path": str(path)}
+    return DataSettings.model_validate({"sources": [source], "label": "y", **more})
+
+
+def csv(tmp_path: Path, text: str = CSV, name: str = "people.csv") -> Path:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def run(declared: DataSettings, folder: PipelineHome, known: DataVersion | None = None) -> DataVersion:
+    def find(id: str) -> DataVersion | None:
+        return known if known is not None and known.id == id else None
+
+    return ingest(declared, folder, find=find, parent=None, clock=FakeClock())
+
+
+def test_rows_become_a_version(tmp_path: Path, folder: PipelineHome) -> None:
+    rules = {"columns": {"age": {"min": 0, "max": 120}}}
+    version = run(settings(csv(tmp_path), time="at", contract=rules), folder)
+    assert version.n_rows == 2 and version.n_unlabelled == 1
+    assert [(rule.rule, rule.column, rule.action, rule.n_rows) for rule in version.broken] == [
+        ("must be >= 0", "age", "quarantine", 1),
+        ("time is null", "at", "drop", 1),
+    ]
+    assert [(column.name, column.kind, column.nullable) for column in version.columns] == [
+        ("age", "integer", False),
+        ("city", "category", True),
+        ("at", "timestamp", False),
+        ("y", "integer", False),
+    ]
+    (fragment,) = version.fragments
+    assert (fragment.source, fragment.n_rows, fragment.n_bytes) == ("people", 5, len(CSV))
+    assert version.created_at == FakeClock().now()
+
+
+def test_rows_are_read_back_with_their_origin_if_asked(tmp_path: Path, folder: PipelineHome) -> None:
+    version = run(settings(csv(tmp_path)), folder)
+    assert read_rows(folder, version).column_names == ["age", "city", "at", "y"]
+    origin = read_rows(folder, version, ["_source", "_ingested_at"])
+    assert set(origin["_source"].to_pylist()) == {"people"}
+    assert set(origin["_ingested_at"].to_pylist()) == {FakeClock().now()}
+
+
+def test_every_old_version_can_be_read(tmp_path: Path, folder: PipelineHome) -> None:
+    first = run(settings(csv(tmp_path)), folder)
+    second = run(settings(csv(tmp_path, "z,y\n1,2\n")), folder)
+    assert first.id != second.id and first.table_version < second.table_version
+    assert read_rows(folder, first)["age"].to_pylist() == [30, -4, 50, 60]
+    assert read_rows(folder, second).to_pylist() == [{"z": 1, "y": 2}]
+
+
+def test_what_is_known_is_not_written_again(tmp_path: Path, folder: PipelineHome) -> None:
+    declared = settings(csv(tmp_path))
+    version = run(declared, folder)
+    elsewhere = settings(csv(tmp_path, name="moved/people.csv"))
+    assert run(elsewhere, folder, known=version) is version
+    assert read_rows(folder, version).num_rows == 4
+
+
+@pytest.mark.parametrize(
+    ("more", "is_same"),
+    [
+        ({"split": {"test": 0.3}}, True),
+        ({"drop": ["city"]}, True),
+        ({"contract": {"min_rows": 2}}, True),
+        ({"where": "age > 0"}, False),
+        ({"time": "at"}, False),
+        ({"label": {"name": "old", "expression": "age > 40"}}, False),
+        ({"contract": {"columns": {"age": {"min": -10}}}}, False),
+    ],
+)
+def test_only_what_changes_rows_changes_the_id(
+    tmp_path: Path, folder: PipelineHome, more: dict[str, Any], is_same: bool
+) -> None:
+    path = csv(tmp_path)
+    assert (run(settings(path), folder).id == run(settings(path, **more), folder).id) is is_same
+
+
+def test_a_second_write_of_the_same_content_does_no_harm(tmp_path: Path, folder: PipelineHome) -> None:
+    rules = {"columns": {"age": {"min": 0}}}
+    declared = settings(csv(tmp_path), contract=rules)
+    first, second = run(declared, folder), run(declared, folder)
+    assert (first.id, first.table_version + 1) == (second.id, second.table_version)
+    assert read_rows(folder, first) == read_rows(folder, second)
+    assert read_quarantine(folder).num_rows == 1
+
+
+def test_the_quarantine_says_which_row_of_which_version_broke_what(
+    tmp_path: Path, folder: PipelineHome
+) -> None:
+    assert read_quarantine(folder).num_rows == 0
+    rules = {"columns": {"age": {"min": 0}}}
+    version = run(settings(csv(tmp_path), contract=rules), folder)
+    (row,) = read_quarantine(folder).to_pylist()
+    assert json.loads(row.pop("row"))["city"] == "Bern"
+    assert row == {
+        "quarantined_at": FakeClock().now(),
+        "data_version": version.id,
+        "source": "people",
+        "rule": "must be >= 0",
+        "column": "age",
+        "value": "-4",
+    }
+
+
+def test_a_computed_label_and_where(tmp_path: Path, folder: PipelineHome) -> None:
+    label = {"name": "old", "expression": "age > 40"}
+    version = run(settings(csv(tmp_path), label=label, where="city IS NOT NULL"), folder)
+    assert read_rows(folder, version)["old"].to_pylist() == [False, False, True, True]
+
+
+def test_nan_is_no_label(tmp_path: Path, folder: PipelineHome) -> None:
+    path = tmp_path / "f.parquet"
+    parquet.write_table(pa.table({"x": [1.0, float("nan")], "y": [float("nan"), 2.0]}), path)
+    version = run(settings(path), folder)
+    assert (version.n_rows, version.n_unlabelled) == (1, 1)
+    assert [column.nullable for column in version.columns] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("more", "error", "sentence"),
+    [
+        ({"label": "yy"}, LabelError, "'yy' is no column of the sources; did you mean 'y'"),
+        ({"time": "att"}, DataError, "time column 'att' is no column of the sources; did you mean 'at'"),
+        ({"time": "age"}, SchemaError, "Got 'age' with values such as 30"),
+        ({"where": "age > 200"}, DataError, "data.where 'age > 200' is true for none of 5 rows"),
+        ({"where": "y IS NULL"}, LabelError, "the label 'y' is null in all of 1 rows"),
+        (
+            {"contract": {"min_rows": 100}},
+            DataError,
+            "4 rows are left of 5, fewer than contract.min_rows 100",
+        ),
+        (
+            {"contract": {"max_bad_ratio": 0.1, "columns": {"age": {"max": 40}}}},
+            DataError,
+            "3 of 5 rows break the contract, more than contract.max_bad_ratio 0.1 allows",
+        ),
+    ],
+)
+def test_rows_that_cannot_be_used_are_one_sentence_and_nothing_is_written(
+    tmp_path: Path, folder: PipelineHome, more: dict[str, Any], error: type[DataError], sentence: str
+) -> None:
+    with pytest.raises(error) as caught:
+        run(settings(csv(tmp_path), **more), folder)
+    assert sentence in str(caught.value)
+    assert not rows_table_exists(folder)
+
+
+def test_a_home_below_a_file_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="set `home` elsewhere"):
+        run(settings(csv(tmp_path)), Home(tmp_path / "file").pipeline("p"))
+
+
+def test_progress_is_told(tmp_path: Path, folder: PipelineHome) -> None:
+    steps: list[Step] = []
+    ingest(
+        settings(csv(tmp_path)),
+        folder,
+        find=lambda _: None,
+        parent="d-0",
+        clock=FakeClock(),
+        progress=steps.append,
+    )
+    assert {step.stage for step in steps} == {"collect"}
+    assert any("people.csv" in step.message for step in steps)
