@@ -144,7 +144,9 @@ class Loop:
         self._say("prepare", "reading and splitting rows")
         rows = read_rows(self.config.folder, data)
         self._keep_profile(data, Profile.of_table(rows))
-        task = infer_task(self.config.training, self.config.data.label_name, rows[self.config.data.label_name])
+        task = infer_task(
+            self.config.training, self.config.data.label_name, rows[self.config.data.label_name]
+        )
         split = split_rows(
             rows, self.config.data.split, time=self.config.data.time, seed=self.config.training.seed
         )
@@ -233,19 +235,27 @@ class Loop:
         model = self.registry.model_version(name, version)
         expected = self.registry.alias(name, CHAMPION)
         change = self.registry.set_alias(name, CHAMPION, version, expected=expected, reason=reason)
-        pointer = Pointer(version, model.manifest_sha256, change.epoch)
-        write_pointer(self.config.folder.pointer, pointer)
-        self._say("release", f"{version} is the champion, epoch {pointer.epoch}")
-        return pointer
+        return self._point(Pointer(version, model.manifest_sha256, change.epoch))
+
+    def point_again(self) -> Pointer:
+        """Write the pointer to the champion anew, where a crash or a hand left it behind the registry."""
+        name = self.config.name
+        champion = self.registry.model_version(name, self.registry.aliases(name)[CHAMPION])
+        return self._point(
+            Pointer(champion.version, champion.manifest_sha256, self.registry.next_epoch(name))
+        )
 
     def previous_champion(self) -> str:
         """Return the version that served before the present champion; raises UnknownVersion if none did."""
         changes = self.registry.alias_history(self.config.name, CHAMPION)
         if not changes or changes[0].previous is None:
-            raise UnknownVersion(
-                f"{self.config.name} has had no champion before the present one, so there is nothing to roll back to."
-            )
+            raise UnknownVersion(f"{self.config.name} has had no other champion to roll back to.")
         return changes[0].previous
+
+    def _point(self, pointer: Pointer) -> Pointer:
+        write_pointer(self.config.folder.pointer, pointer)
+        self._say("release", f"{pointer.version} is the champion, epoch {pointer.epoch}")
+        return pointer
 
     def _transformed(self, split: Split, task: Task, transform: FittedTransform) -> Prepared:
         from raypipe.training.race import TrainingSet
@@ -279,4 +289,6 @@ class Loop:
 
 def frameworks() -> dict[str, str]:
     """Return the versions of the libraries that a model's numbers may depend on."""
-    return {name: version(name) for name in ("raypipe", "numpy", "polars", "scikit-learn", "xgboost", "torch")}
+    return {
+        name: version(name) for name in ("raypipe", "numpy", "polars", "scikit-learn", "xgboost", "torch")
+    }

@@ -1,4 +1,4 @@
-"""What every tier shares: where the real data is."""
+"""What every tier shares: where the real data is, and that no test is timed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("raypipe", deadline=None)
+settings.load_profile("raypipe")
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -6,24 +6,32 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from raypipe.api.status import Status, read_status
+from raypipe.api.status import Status, endpoint_spec, read_status
 from raypipe.config.load import load_config, parse_config
 from raypipe.config.settings import Config
 from raypipe.config.yaml_text import Plain
 from raypipe.core.clock import Clock, SystemClock
-from raypipe.core.errors import UnknownVersion
+from raypipe.core.errors import ServingError, UnknownVersion
 from raypipe.core.ids import Json
 from raypipe.core.progress import Progress, Step, silent
 from raypipe.data.schema import Value
 from raypipe.pipeline import CHALLENGER, CHAMPION, Loop, Outcome, Trials
 from raypipe.registry.store import Registry
+from raypipe.runtime.state import read_cluster
+from raypipe.serving.client import wait_for_epoch
+from raypipe.serving.pointer import read_pointer
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Rows = "Sequence[Mapping[str, Value]] | pd.DataFrame"
+    from raypipe.runtime.connection import Connection
+    from raypipe.runtime.state import Cluster
+
+Rows: TypeAlias = "Sequence[Mapping[str, Value]] | pd.DataFrame"
+RELEASE_TIMEOUT_S = 60.0
+"""How long replicas may take to load a version and prove its golden rows."""
 
 
 def load(path: str | Path, *, progress: Progress = silent) -> Pipeline:
@@ -51,6 +59,8 @@ class Pipeline:
     relative paths start at the current folder. Raises ConfigError for what a file would be refused for.
     """
 
+    _connection: Connection | None = None
+
     def __init__(self, *, progress: Progress = silent, clock: Clock | None = None, **settings: Plain) -> None:
         self._bind(parse_config(dict(settings), Path.cwd()), progress, clock or SystemClock())
 
@@ -61,39 +71,60 @@ class Pipeline:
         pipeline._bind(config, progress, clock or SystemClock())
         return pipeline
 
-    def _bind(self, config: Config, progress: Progress, clock: Clock) -> None:
-        self.config = config
-        self.registry = Registry(config.root.registry_url, clock)
-        self._progress = progress
-        self._clock = clock
+    def start(self) -> Cluster | None:
+        """Start the home's own Ray as a daemon, or return the one that runs; None where the config joins one.
 
-    def start(self) -> ClusterState:
-        """Start the home's own Ray, as a daemon, or return the one that runs; raises ClusterError."""
+        Raises StorageError for a home that cannot be written, ClusterError where Ray does not come up.
+        """
         from raypipe.runtime import daemon
 
         self.config.root.prepare()
-        return daemon.start(self.config.root, self.config.cluster, progress=self._progress)
+        if self.config.cluster.address is not None:
+            return None
+        self._check_port()
+        return daemon.start(self.config.root, self.config.cluster, clock=self._clock, progress=self._progress)
+
+    @contextmanager
+    def connected(self) -> Iterator[Connection]:
+        """Stay connected to one Ray over several calls: the configured, the home's own, or a private one."""
+        if self._connection is not None:
+            yield self._connection
+            return
+        from raypipe.runtime.session import session
+
+        with session(self.config.cluster, self.config.root) as connection:
+            self._connection = connection
+            try:
+                yield connection
+            finally:
+                self._connection = None
 
     def run(self, *, force: bool = False) -> Outcome:
-        """Learn a version from the sources; equal rows and settings are not learned from twice unless `force`.
+        """Learn a version from the sources; from equal rows and settings once, unless `force`.
 
-        Uses the Ray that is there: the configured address, the home's daemon, or else one for this call only.
-        Raises RaypipeError with one sentence for whatever a person can mend.
+        Uses the Ray that is there, or else one for this call only. Raises RaypipeError, with one sentence,
+        for whatever a person can mend.
         """
         self.config.root.prepare()
-        with self._ray() as cpus:
-            return self._loop(cpus).run(force=force)
+        with self.connected():
+            return self._loop().run(force=force)
 
     def deploy(self, version: str | None = None) -> Deployment:
         """Put a version behind the pipeline's URL: the named one, else the champion, else the newest.
 
-        Starts Ray as a daemon if need be; what serves goes on until `down`. The version that serves is only
-        replaced by one that is named. Raises ServingError where the endpoint does not come up.
+        Starts Ray as a daemon if need be; the endpoint answers until `down`. The version that serves is only
+        replaced by one that is named. Raises UnknownVersion where there is none, ServingError where the
+        endpoint does not come up.
         """
         self.start()
-        with self._ray() as cpus:
-            loop = self._loop(cpus)
-            self._release_for(loop, version)
+        with self.connected():
+            from raypipe.data.on_ray import start_committer
+            from raypipe.serving.on_ray import deploy
+
+            self._settle(version)
+            self._progress(Step("serve", "starting the endpoint"))
+            deploy(endpoint_spec(self.config))
+            start_committer(self.config.folder, self.config.serving.capture.commit_interval_s)
             return self._deployed()
 
     def promote(self, version: str, *, reason: str = "") -> Deployment | None:
@@ -102,14 +133,14 @@ class Pipeline:
         Raises UnknownVersion, and ServingError where the endpoint refuses the version: then the version that
         served before is the champion again.
         """
-        loop = self._loop(cpus=1)
+        loop = self._unconnected_loop()
         before = self.registry.alias(self.config.name, CHAMPION)
         answering = self.status().endpoint is not None
         pointer = loop.release(version, reason=reason or "promoted by hand")
         if not answering:
             return None
         try:
-            wait_for_epoch(endpoint_url(self.config), pointer.epoch, timeout_s=RELEASE_TIMEOUT_S)
+            wait_for_epoch(endpoint_spec(self.config).url, pointer.epoch, timeout_s=RELEASE_TIMEOUT_S)
         except ServingError as error:
             if before is not None:
                 loop.release(before, reason=f"{version} was refused: {error}")
@@ -118,7 +149,7 @@ class Pipeline:
 
     def rollback(self) -> Deployment | None:
         """Make the version that served before the champion again; raises UnknownVersion if there was none."""
-        return self.promote(self._loop(cpus=1).previous_champion(), reason="rolled back")
+        return self.promote(self._unconnected_loop().previous_champion(), reason="rolled back")
 
     def predict(self, rows: Rows) -> list[Json]:
         """Answer rows with the champion (or the newest version), here and without capturing them.
@@ -138,8 +169,73 @@ class Pipeline:
         """Return what is so at this moment."""
         return read_status(self.config, self.registry)
 
-    def down(self) -> None:
-        """End the Ray that `start` or `deploy` started, with all that runs on it; the home stays."""
+    def down(self) -> bool:
+        """End the Ray that `start` or `deploy` started, with all that runs on it; the home stays.
+
+        Returns whether there was one; raises ClusterError where a process survives.
+        """
         from raypipe.runtime import daemon
 
-        daemon.down(self.config.root, progress=self._progress)
+        return daemon.down(self.config.root, progress=self._progress) is not None
+
+    def _bind(self, config: Config, progress: Progress, clock: Clock) -> None:
+        self.config = config
+        self.registry = Registry(config.root.registry_url, clock)
+        self._progress = progress
+        self._clock = clock
+
+    def _loop(self) -> Loop:
+        """Return the loop with the trials that fit the Ray that this process is connected to."""
+        from raypipe.runtime.resources import plan
+        from raypipe.runtime.session import total_cpus
+
+        trials = plan(total_cpus(), self.config.serving, self.config.training.resources)
+        return Loop(self.config, self.registry, self._clock, trials, self._progress)
+
+    def _unconnected_loop(self) -> Loop:
+        """Return the loop for the stages that need no Ray."""
+        return Loop(self.config, self.registry, self._clock, Trials(1, 1), self._progress)
+
+    def _settle(self, version: str | None) -> None:
+        """Bring registry and pointer to what shall serve; both stay where they agree already."""
+        loop = self._unconnected_loop()
+        champion = self.registry.alias(self.config.name, CHAMPION)
+        wanted = version or champion or self.registry.alias(self.config.name, CHALLENGER)
+        if wanted is None:
+            raise UnknownVersion(f"{self.config.name} has no version to deploy; run the pipeline first.")
+        pointer = read_pointer(self.config.folder.pointer)
+        if wanted != champion:
+            loop.release(wanted, reason="deployed" if champion else "the first version")
+        elif pointer is None or pointer.version != champion:
+            loop.point_again()
+
+    def _deployed(self) -> Deployment:
+        from raypipe.serving.golden import read_golden
+
+        version = self.registry.aliases(self.config.name)[CHAMPION]
+        cluster = read_cluster(self.config.root)
+        return Deployment(
+            url=endpoint_spec(self.config).url,
+            version=version,
+            dashboard_url=cluster.dashboard_url if cluster else None,
+            token_file=Path(cluster.token_file) if cluster else None,
+            example=read_golden(self.config.folder.model(version)).rows[0],
+        )
+
+    def _check_port(self) -> None:
+        """Refuse a port in use before anything is trained, unless it is our own Ray that listens there."""
+        from raypipe.runtime.ports import require_free
+        from raypipe.runtime.status import status
+
+        if status(self.config.root).state != "running":
+            require_free(self.config.serving.host, self.config.serving.port, "serving.port")
+
+
+def _as_mappings(rows: Rows) -> Sequence[Mapping[str, Value]]:
+    """Return rows as plain Python values, with missing ones as None."""
+    if isinstance(rows, Sequence):
+        return rows
+    import pyarrow as pa
+
+    mappings: list[dict[str, Value]] = pa.Table.from_pandas(rows, preserve_index=False).to_pylist()
+    return mappings

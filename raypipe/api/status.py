@@ -52,7 +52,7 @@ def read_status(config: Config, registry: Registry) -> Status:
     versions = registry.model_versions(config.name)
     data = registry.data_versions(config.name)
     cluster = read_cluster(config.root)
-    url = endpoint_url(config)
+    url = endpoint_spec(config).url
     endpoint, because = _endpoint(config, url)
     return Status(
         pipeline=config.name,
@@ -68,9 +68,9 @@ def read_status(config: Config, registry: Registry) -> Status:
     )
 
 
-def endpoint_url(config: Config) -> str:
-    """Return where the pipeline's endpoint answers."""
-    return EndpointSpec(config.name, config.root.root, config.serving).url
+def endpoint_spec(config: Config) -> EndpointSpec:
+    """Return what the pipeline's endpoint is made from, and where it answers."""
+    return EndpointSpec(config.name, config.root.root, config.serving)
 
 
 def _endpoint(config: Config, url: str) -> tuple[EndpointStatus | None, str]:

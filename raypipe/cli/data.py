@@ -27,7 +27,9 @@ def log(config: ConfigArgument = DEFAULT_CONFIG, as_json: JsonOption = False) ->
 
 @app.command("show")
 def show(
-    version: Annotated[str, typer.Argument(help="A data version, such as d-0123456789ab.", metavar="VERSION")],
+    version: Annotated[
+        str, typer.Argument(help="A data version, such as d-0123456789ab.", metavar="VERSION")
+    ],
     config: ConfigArgument = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:

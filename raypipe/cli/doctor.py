@@ -22,7 +22,8 @@ def add_to(app: typer.Typer) -> None:
 
 def doctor(
     config: Annotated[
-        str | None, typer.Argument(help="The config file whose home and ports to look at.", metavar="[CONFIG]")
+        str | None,
+        typer.Argument(help="The config file whose home and ports to look at.", metavar="[CONFIG]"),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -58,11 +58,11 @@ def feedback(
     as_json: JsonOption = False,
 ) -> None:
     """Send labels by prediction id: rows such as {"id": "...", "label": "A"}."""
-    from raypipe.api.status import endpoint_url
+    from raypipe.api.status import endpoint_spec
     from raypipe.serving import client
 
     pipeline, _ = opened(config)
-    reply = client.feedback(endpoint_url(pipeline), {"labels": _items(read_text(file), "labels")})
+    reply = client.feedback(endpoint_spec(pipeline).url, {"labels": _items(read_text(file), "labels")})
     body = _accepted(reply)
     emit(body, as_json, lambda: [json.dumps(body, ensure_ascii=False)])
 
@@ -107,11 +107,11 @@ def _offline(config: str, rows: list[Json]) -> list[Json]:
 
 
 def _asked(config: str, rows: list[Json]) -> list[Json]:
-    from raypipe.api.status import endpoint_url
+    from raypipe.api.status import endpoint_spec
     from raypipe.serving import client
 
     pipeline, _ = opened(config)
-    match _accepted(client.predict(endpoint_url(pipeline), {"rows": rows})):
+    match _accepted(client.predict(endpoint_spec(pipeline).url, {"rows": rows})):
         case {"predictions": [*answers]}:
             return answers
         case other:
@@ -135,20 +135,17 @@ def _items(text: str, key: str) -> list[Json]:
         value: Json = json.loads(text)
     except ValueError:
         return [_line(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
-    match value:
-        case list():
-            return value
-        case {**fields} if key in fields and isinstance(fields[key], list):
-            return list(fields[key])
-        case _:
-            return [value]
+    inner = value.get(key) if isinstance(value, Mapping) else value
+    return list(inner) if isinstance(inner, list) else [value]
 
 
 def _line(number: int, line: str) -> Json:
     try:
         value: Json = json.loads(line)
     except ValueError as error:
-        raise ConfigError(f"FILE must hold JSON, one object a line. Line {number} does not: {error}.") from error
+        raise ConfigError(
+            f"FILE must hold JSON, one object a line. Line {number} does not: {error}."
+        ) from error
     return value
 
 
@@ -173,7 +170,8 @@ def _status_lines(status: Status) -> Iterator[str]:
     if status.endpoint is None:
         yield f"endpoint     down: {status.because}"
     else:
-        yield f"endpoint     {status.url} answers with {status.endpoint.version}, epoch {status.endpoint.epoch}"
+        answers = f"answers with {status.endpoint.version}, epoch {status.endpoint.epoch}"
+        yield f"endpoint     {status.url} {answers}"
         yield from _replica_lines(status.endpoint.details)
     if status.dashboard_url:
         yield f"dashboard    {status.dashboard_url}"
@@ -181,7 +179,7 @@ def _status_lines(status: Status) -> Iterator[str]:
 
 def _replica_lines(details: Mapping[str, Json]) -> Iterator[str]:
     n_rows, n_failed = details.get("n_rows", 0), details.get("n_failed_rows", 0)
-    yield f"requests     {details.get('n_requests', 0)} with {n_rows} rows, {n_failed} of them answered by an error"
+    yield f"requests     {details.get('n_requests', 0)}; rows {n_rows}, of which {n_failed} got an error"
     match details.get("capture"):
         case {"n_captured": int(kept), "n_not_captured": int(lost), "why_not": why}:
             yield f"captured     {kept} rows, not captured {lost}" + (f": {why}" if why else "")
@@ -204,9 +202,7 @@ def _history_lines(entries: Sequence[LedgerEntry]) -> Iterator[str]:
     if not entries:
         yield "nothing happened yet; `raypipe run` or `raypipe up` begins."
         return
-    rows = [
-        (str(e.seq), f"{e.at:%Y-%m-%d %H:%M:%S}", e.kind, e.subject, _detail(e.detail)) for e in entries
-    ]
+    rows = [(str(e.seq), f"{e.at:%Y-%m-%d %H:%M:%S}", e.kind, e.subject, _detail(e.detail)) for e in entries]
     yield from table(("no.", "at", "what", "of", "detail"), rows)
 
 

@@ -58,13 +58,19 @@ def up(
     with interruptible(), shown() as progress:
         pipeline = _pipeline(config, address, progress)
         pipeline.start()
-        outcome = pipeline.run(force=force)
-        deployment = pipeline.deploy()
+        with pipeline.connected():
+            outcome = pipeline.run(force=force)
+            deployment = pipeline.deploy()
         command = _curl(deployment)
         progress(Step("answer", "asking for a prediction"))
         answer = _run_curl(command)
     emit(
-        {**_outcome_json(outcome), **_deployment_json(deployment), "curl": shlex.join(command), "answer": answer},
+        {
+            **_outcome_json(outcome),
+            **_deployment_json(deployment),
+            "curl": shlex.join(command),
+            "answer": answer,
+        },
         as_json,
         lambda: _up_lines(outcome, deployment, command, answer),
     )

@@ -32,9 +32,9 @@ def read_csv(file: SourceFile, kinds: Mapping[str, ColumnKind]) -> pa.Table:
         table = _parse(file, kinds, use_threads=True)
     except pa.ArrowException:
         table = _parse_again(file, kinds)
-    for name in table.column_names:
-        if name not in kinds and pa.types.is_string(table.schema.field(name).type):
-            _check_one_kind(file, name, table[name])
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if name not in kinds and pa.types.is_string(column.type):
+            _check_one_kind(file, name, column)
     return table
 
 

@@ -33,7 +33,7 @@ def token_environment(token_file: Path) -> dict[str, str]:
 def cluster_environment(
     *, id: str, folder: Path, token_file: Path, ports: Ports, n_cpus: int, haproxy: bool
 ) -> dict[str, str]:
-    """Return the variables of a new Ray; `folder` is its own short folder, `haproxy` whether the wheel is there."""
+    """Return the variables of a new Ray; `haproxy` says whether its wheel is there."""
     return {
         MARK: id,
         **loopback_environment(),
@@ -64,7 +64,7 @@ def _ray(ports: Ports) -> dict[str, str]:
 
 def _serve(ports: Ports) -> dict[str, str]:
     return {
-        # A dead proxy is noticed in 1 s, not 10 s. The timeout stays: trials may keep a proxy waiting for a CPU.
+        # A dead proxy is noticed in 1 s, not 10 s. The timeout stays: trials may hold up a proxy.
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
         # Otherwise a second Serve on the same port shares it, silently, and gets half of the requests.
         "SERVE_SOCKET_REUSE_PORT_ENABLED": "0",

@@ -31,8 +31,8 @@ def require_free(host: str, port: int, setting: str) -> None:
             return
     except OSError as error:
         raise ClusterError(
-            f"{setting} must be a port that nothing else uses on {host}. Got {port}: {_reason(error)}; end what "
-            f"listens there (`ss -ltnp 'sport = :{port}'` shows it), or set {setting} to another port."
+            f"{setting} must be a port that nothing else uses on {host}. Got {port}: {_reason(error)}; end "
+            f"what listens there (`ss -ltnp 'sport = :{port}'` shows it), or set {setting} to another port."
         ) from error
 
 

@@ -83,14 +83,17 @@ def read_cluster(home: Home) -> Cluster | None:
         return _parse(json.loads(text))
     except (ValueError, TypeError, KeyError) as error:
         raise ClusterError(
-            f"{home.cluster_file} must be as raypipe wrote it; it cannot be read ({error}): end the processes "
-            f"whose environment names RAYPIPE_CLUSTER, and remove it."
+            f"{home.cluster_file} must be as raypipe wrote it; it cannot be read ({error}): end the "
+            f"processes whose environment names RAYPIPE_CLUSTER, and remove it."
         ) from error
 
 
 def write_cluster(home: Home, cluster: Cluster, disk: Disk = LOCAL_DISK) -> None:
     """Record what was started, atomically."""
-    fields = asdict(cluster) | {"versions": dict(cluster.versions), "started_at": cluster.started_at.isoformat()}
+    fields = asdict(cluster) | {
+        "versions": dict(cluster.versions),
+        "started_at": cluster.started_at.isoformat(),
+    }
     write_json(home.cluster_file, fields, disk)
 
 

@@ -107,8 +107,8 @@ def _limits(package: Package) -> tuple[str, ...]:
     split, best = package.split, package.leaderboard.best
     judged_on = "the newest rows" if split.by == "time" else "rows drawn at random"
     limits = [
-        f"Judged once, on {split.test.num_rows:,} rows ({judged_on}); what changes after them is not in the score.",
-        "Trained on the oldest part of the rows only; the validation and test rows were not added afterwards.",
+        f"Judged once, on {split.test.num_rows:,} rows ({judged_on}): later changes are not in the score.",
+        "Trained on the training rows only; the validation and test rows were not added afterwards.",
     ]
     if best.family != BASELINE and not best.beats_baseline:
         limits.append("On these test rows it is not shown to be better than the constant baseline.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -102,14 +102,15 @@ class VersionHolder:
         except ServingError as error:
             self._refuse(None, str(error))
             return
+        held = self._current.loaded.pointer
         if pointer is None:
             self._refuse(None, f"{self._path} is gone; promote a version to write it again.")
-        elif pointer.epoch < self._current.loaded.pointer.epoch:
-            self._refuse(pointer, f"epoch {pointer.epoch} is older than the one that serves.")
-        elif pointer != self._current.loaded.pointer:
-            self._take_over(pointer)
-        else:
+        elif pointer == held:
             self._refusal = None
+        elif pointer.epoch <= held.epoch:
+            self._refuse(pointer, f"epoch {pointer.epoch} is not newer than {held.epoch}, which serves.")
+        else:
+            self._take_over(pointer)
 
     def _first(self) -> ServedVersion:
         pointer = read_pointer(self._path)
@@ -123,6 +124,11 @@ class VersionHolder:
             ) from error
 
     def _take_over(self, pointer: Pointer) -> None:
+        held = self._current
+        if pointer == replace(held.loaded.pointer, epoch=pointer.epoch):
+            self._current = replace(held, loaded=replace(held.loaded, pointer=pointer))
+            self._refusal = None
+            return
         try:
             loaded = self._load(pointer)
         except Exception as error:  # noqa: BLE001 - whatever a broken version raises, the old one goes on

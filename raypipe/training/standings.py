@@ -85,11 +85,15 @@ def progress_of(ended: Sequence[Standing], latest: Standing, n_trials: int, metr
     return Step("train", said, min(1.0, len(ended) / n_trials))
 
 
-def reason_of(traceback: str) -> str:
-    """Return the last line of a traceback, the error's own words, without the path of its class."""
-    lines = [line.strip() for line in traceback.splitlines() if line.strip()]
-    if not lines:
-        return "unknown"
-    kind, colon, text = lines[-1].partition(": ")
+def reason_of(report: str) -> str:
+    """Return the first line of the error at the end of a report: a traceback, or only the error.
+
+    The path of the error's class is left out, and so is the line in which Tune counts failures.
+    """
+    lines = [line for line in report.splitlines() if line.strip() and not line.startswith("Failure # ")]
+    frames = [number for number, line in enumerate(lines) if line.lstrip().startswith('File "')]
+    after = lines[frames[-1] + 1 :] if frames else lines
+    line = next((line for line in after if not line.startswith(" ")), "unknown").strip()
+    kind, colon, text = line.partition(": ")
     words = f"{kind.rpartition('.')[2]}: {text}" if colon else kind
     return words if len(words) <= _MAX_REASON else f"{words[: _MAX_REASON - 1]}…"

@@ -28,7 +28,14 @@ def test_data_log_as_json_is_what_the_registry_holds(credit: Path, command: Comm
 
 
 def test_data_show_tells_what_was_left_out_and_the_profile(credit: Path, command: Command) -> None:
-    summary = {"n_nulls": 1, "n_nan": 0, "n_distinct": 60, "min": 18.0, "max": 99.0, "quantiles": {"0.5": 41.0}}
+    summary = {
+        "n_nulls": 1,
+        "n_nan": 0,
+        "n_distinct": 60,
+        "min": 18.0,
+        "max": 99.0,
+        "quantiles": {"0.5": 41.0},
+    }
     profile = {
         "columns": [
             {"column": {"name": "age", "kind": "integer"}, "summary": {**summary, "top": [["18", 30]]}}
@@ -87,9 +94,7 @@ def test_status_says_why_no_endpoint_answers(credit: Path, command: Command) -> 
         (["status"], "champion     none yet"),
     ],
 )
-def test_a_new_home_says_what_to_do(
-    config: Path, command: Command, arguments: list[str], words: str
-) -> None:
+def test_a_new_home_says_what_to_do(config: Path, command: Command, arguments: list[str], words: str) -> None:
     assert words in command(*arguments, str(config)).text
     assert not (config.parent / "home").exists(), "a command that reads must not write"
 

@@ -7,7 +7,7 @@ import pytest
 
 from raypipe.core.errors import ConfigError, SourceError
 from raypipe.data.config import SourceSettings
-from raypipe.data.locations import check_unchanged, locate, sha256_of
+from raypipe.data.locations import _split, check_unchanged, locate, sha256_of
 
 
 def source(path: str | Path, name: str = "s", format: str = "csv") -> SourceSettings:
@@ -29,7 +29,6 @@ def tree(tmp_path: Path) -> Path:
         ("a.csv", ["a.csv"]),
         ("", ["a.csv", "b.csv", "x/c.csv", "x/y/d.csv"]),
         ("*.csv", ["a.csv", "b.csv"]),
-        ("?.csv", ["a.csv", "b.csv"]),
         ("[!b]*.csv", ["a.csv"]),
         ("*/*.csv", ["x/c.csv"]),
         ("**/*.csv", ["a.csv", "b.csv", "x/c.csv", "x/y/d.csv"]),
@@ -47,7 +46,13 @@ def test_a_path_stands_for_files_in_sorted_order(
 
 def test_relative_paths_start_where_the_process_is(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tree)
-    assert [file.path for file in locate([source("*.csv")])] == ["a.csv", "b.csv"]
+    assert [file.path for file in locate([source("*.csv")])] == ["./a.csv", "./b.csv"]
+
+
+def test_a_question_mark_is_one_letter_of_a_path_and_starts_the_query_of_a_url(tree: Path) -> None:
+    files = locate([source(tree / "?.csv")])
+    assert [Path(file.path).name for file in files] == ["a.csv", "b.csv"]
+    assert _split("s3://bucket/a/*.csv?region=eu") == ("s3://bucket/a?region=eu", "*.csv")
 
 
 def test_sources_keep_their_order(tree: Path) -> None:

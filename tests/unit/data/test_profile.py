@@ -5,6 +5,7 @@ import math
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import reduce
+from itertools import pairwise
 from random import Random
 
 import pyarrow as pa
@@ -49,7 +50,7 @@ def test_any_split_in_any_order_gives_one_profile(
 ) -> None:
     whole = table(rows)
     ends = sorted({0, len(rows), *(cut for cut in cuts if cut < len(rows))})
-    blocks = [whole.slice(start, end - start) for start, end in zip(ends, ends[1:], strict=False)]
+    blocks = [whole.slice(start, end - start) for start, end in pairwise(ends)]
     parts = [Profile.of_table(block) for block in blocks or [whole]]
     random.shuffle(parts)
     merged = reduce(Profile.merge, parts)

@@ -129,7 +129,7 @@ def test_files_without_rows_are_refused(tmp_path: Path) -> None:
 def test_names_that_collide_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SchemaError, match="two columns named 'A' and 'a'"):
         read(write(tmp_path / "1.parquet", A=[1], a=[1]))
-    with pytest.raises(SchemaError, match="'_source' of .* a name that raypipe uses itself"):
+    with pytest.raises(SchemaError, match=r"'_source' of .* a name that raypipe keeps for itself"):
         read(write(tmp_path / "1.parquet", _source=[1]))
     (tmp_path / "d.csv").write_text("a,a\n1,2\n")
     with pytest.raises(SchemaError, match="two columns named 'a' and 'a'"):
@@ -138,5 +138,5 @@ def test_names_that_collide_are_refused(tmp_path: Path) -> None:
 
 def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     (tmp_path / "l.csv").write_bytes(b"a,b\n\xff,2\n")
-    with pytest.raises(SchemaError, match="column 'a' of .* binary"):
+    with pytest.raises(SchemaError, match=r"column 'a' of .* binary"):
         read(tmp_path / "l.csv")

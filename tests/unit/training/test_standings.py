@@ -82,17 +82,23 @@ def test_without_a_model_the_first_failure_is_told_or_else_the_time() -> None:
     assert "within training.budget.minutes = 0.5" in str(no_model(TRIALS[4:5], 0.5))
 
 
+TRACEBACK = """Failure # 1 (occurred at 2026-01-01_00-00-00)
+ray::ImplicitFunc.train() (pid=1, ip=10.0.0.1)
+  File "a.py", line 1, in train
+    raise StartTraceback from e
+raypipe.core.errors.TrainingError: it diverged: badly.
+see https://example.org/page.html: more
+"""
+
+
 @pytest.mark.parametrize(
-    ("traceback", "reason"),
+    ("report", "reason"),
     [
         ("", "unknown"),
-        (
-            "Traceback ...\n  x\nraypipe.core.errors.TrainingError: it diverged: badly\n\n",
-            "TrainingError: it diverged: badly",
-        ),
-        ("a line without a colon", "a line without a colon"),
+        (TRACEBACK, "TrainingError: it diverged: badly."),
+        ("The actor died.\n\tclass_name: X", "The actor died."),
         ("ValueError: " + "x" * 400, "ValueError: " + "x" * 287 + "…"),
     ],
 )
-def test_the_reason_is_the_last_line_of_a_traceback(traceback: str, reason: str) -> None:
-    assert reason_of(traceback) == reason
+def test_the_reason_is_the_first_line_of_the_error_itself(report: str, reason: str) -> None:
+    assert reason_of(report) == reason

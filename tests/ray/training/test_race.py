@@ -1,0 +1,136 @@
+"""The race on a real, small Ray."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from raypipe.core.errors import LabelError, TrainingError
+from raypipe.core.progress import Step
+from raypipe.testing.training import training_set
+from raypipe.training.config import TrainingSettings
+from raypipe.training.judge import judge
+from raypipe.training.leaderboard import BASELINE
+from raypipe.training.models import load_model
+from raypipe.training.race import RaceResult, TrainingSet
+from raypipe.training.search import N_RUNGS, defaults
+from raypipe.training.trial import score_of
+
+pytestmark = pytest.mark.usefixtures("local_ray")
+
+SAFE_FILES = {"constant.json", "model.skops", "model.ubj", "model.safetensors", "architecture.json"}
+
+
+def raced(
+    data: TrainingSet, folder: Path, *, trials: int = 4, minutes: float = 5.0, **settings: object
+) -> RaceResult:
+    from raypipe.training.on_ray import race
+
+    given = TrainingSettings.model_validate({"budget": {"trials": trials, "minutes": minutes}, **settings})
+    return race(data, given, folder=folder, cpus_per_trial=1.0, max_concurrent=2)
+
+
+def test_a_race_keeps_each_familys_best_and_nothing_else(tmp_path: Path) -> None:
+    from raypipe.training.on_ray import race
+
+    data = training_set(2, n_rows=600)
+    steps: list[Step] = []
+    settings = TrainingSettings.model_validate({"budget": {"trials": 6}})
+    result = race(
+        data, settings, folder=tmp_path, cpus_per_trial=1.0, max_concurrent=2, progress=steps.append
+    )
+
+    assert {one.family for one in result.candidates} == {"linear", "xgboost", "torch", BASELINE}
+    assert [trial.trial_id for trial in result.trials] == [f"t{i}" for i in range(1, 7)]
+    assert [trial.family for trial in result.trials[:3]] == ["linear", "xgboost", "torch"]
+    for trial in result.trials[:3]:
+        assert trial.params == defaults(trial.family, data.task)
+    for candidate in result.candidates:
+        model = load_model(candidate.folder, candidate.format)
+        assert score_of(model, data) == pytest.approx(candidate.score, abs=1e-12)
+        assert candidate.train_s > 0
+    assert [path.name for path in tmp_path.iterdir()] == ["candidates"]
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} <= SAFE_FILES
+    assert [step.done_ratio for step in steps][-1] == 1.0 and len(steps) == 6
+
+    board = judge(result, data, data.x_validation, data.y_validation, ordered_by_time=True, seed=0)
+    assert board.winner != BASELINE and board.best.beats_baseline
+
+
+def test_an_early_end_is_told_from_a_full_run(tmp_path: Path) -> None:
+    result = raced(training_set(0, n_rows=600), tmp_path, trials=8, families=["xgboost"])
+    full = [trial for trial in result.trials if trial.status == "finished"]
+    early = [trial for trial in result.trials if trial.status == "stopped"]
+    assert len(full) + len(early) == 8
+    assert all(trial.rung == N_RUNGS for trial in full)
+    assert all(trial.rung in (1, 3) for trial in early)
+    assert early, "of eight trials halving must stop one"
+
+
+def test_a_failed_trial_is_told_and_the_race_goes_on(tmp_path: Path) -> None:
+    """Missing values are no obstacle for trees and stop a linear model."""
+    data = training_set(2, n_rows=400)
+    holes = data.x_train.copy()
+    holes[::7, 1] = np.nan
+    result = raced(replace(data, x_train=holes), tmp_path, trials=2, families=["linear", "xgboost"])
+    linear, xgboost = result.trials
+    assert (linear.status, linear.score, linear.rung) == ("failed", None, 0)
+    assert linear.reason == "ValueError: Input X contains NaN."
+    assert xgboost.status == "finished"
+    assert {one.family for one in result.candidates} == {"xgboost", BASELINE}
+
+
+def test_when_all_fail_the_first_reason_is_the_error(tmp_path: Path) -> None:
+    data = training_set(2)
+    data.x_train[0, 0] = np.nan
+    with pytest.raises(
+        TrainingError, match="none of 2 trials produced a model; the first failed because: ValueError"
+    ):
+        raced(data, tmp_path, trials=2, families=["linear"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_time_budget_ends_the_race_and_keeps_the_best_so_far(tmp_path: Path) -> None:
+    slow = training_set(2, n_rows=40_000, n_features=60)
+    result = raced(slow, tmp_path, trials=500, minutes=0.1, families=["xgboost"])
+    assert 0 < len(result.trials) < 500
+    assert {one.family for one in result.candidates} == {"xgboost", BASELINE}
+
+
+def test_no_time_at_all_is_told(tmp_path: Path) -> None:
+    slow = training_set(2, n_rows=40_000, n_features=60)
+    with pytest.raises(TrainingError, match=r"within training\.budget\.minutes = 0\.0001"):
+        raced(slow, tmp_path, minutes=0.0001, families=["torch"])
+
+
+def test_rows_that_teach_nothing_start_no_trial(tmp_path: Path) -> None:
+    data = training_set(2)
+    with pytest.raises(LabelError, match="nothing to learn"):
+        raced(replace(data, y_train=np.zeros_like(data.y_train)), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_runs_outside_the_main_thread_and_says_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    results: list[RaceResult] = []
+    data = training_set(5)
+    thread = threading.Thread(
+        target=lambda: results.append(raced(data, tmp_path, trials=1, families=["linear"]))
+    )
+    thread.start()
+    thread.join()
+    assert len(results) == 1
+    written = capfd.readouterr()
+    assert written.out.strip() == "" and written.err.strip() == ""
+
+
+def test_a_second_race_in_one_folder_replaces_the_first(tmp_path: Path) -> None:
+    raced(training_set(2), tmp_path, trials=1, families=["xgboost"])
+    result = raced(training_set(2), tmp_path, trials=1, families=["linear"])
+    assert {path.name for path in (tmp_path / "candidates").iterdir()} == {"linear", BASELINE}
+    assert {one.family for one in result.candidates} == {"linear", BASELINE}

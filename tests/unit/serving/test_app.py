@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from raypipe.core.home import PipelineHome
+from raypipe.serving.app import MAX_INLINE_OBJECTS, EndpointApp
+from raypipe.serving.endpoint import Endpoint
+from raypipe.serving.pointer import write_pointer
+from raypipe.serving.swap import VersionHolder
+from raypipe.testing.serving import write_tiny_version
+
+ROW = {"amount": 1, "size": 3, "colour": "red", "member": True}
+JSON_TYPE = (b"content-type", b"application/json")
+
+
+class Answer:
+    def __init__(self, sent: list[dict[str, Any]]) -> None:
+        self.sent = sent
+        self.status: int = sent[0]["status"] if sent else 0
+        self.headers: dict[bytes, bytes] = dict(sent[0]["headers"]) if sent else {}
+        self.body = b"".join(message.get("body", b"") for message in sent[1:])
+
+    @property
+    def message(self) -> str:
+        return json.loads(self.body)["error"]["message"]
+
+
+async def ask(
+    app: EndpointApp,
+    method: str,
+    path: str,
+    *parts: bytes,
+    headers: tuple[tuple[bytes, bytes], ...] = (JSON_TYPE,),
+    leave: bool = False,
+) -> Answer:
+    sent: list[dict[str, Any]] = []
+    messages = [
+        {"type": "http.request", "body": part, "more_body": leave or number < len(parts) - 1}
+        for number, part in enumerate(parts or (b"",))
+    ] + [{"type": "http.disconnect"}]
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await app({"type": "http", "method": method, "path": path, "headers": list(headers)}, receive, send)
+    return Answer(sent)
+
+
+def run(work: Awaitable[Answer]) -> Answer:
+    async def inner() -> Answer:
+        return await work
+
+    return asyncio.run(inner())
+
+
+@pytest.fixture
+def app(endpoint: Endpoint) -> EndpointApp:
+    return EndpointApp(endpoint)
+
+
+def predict(n_rows: int = 1) -> bytes:
+    return json.dumps({"rows": [ROW] * n_rows}).encode()
+
+
+def test_a_prediction_over_http(app: EndpointApp) -> None:
+    answer = run(ask(app, "POST", "/tiny/predict", predict()))
+    assert answer.status == 200
+    assert answer.headers[b"content-length"] == str(len(answer.body)).encode()
+    assert json.loads(answer.body)["predictions"][0]["prediction"] == "good"
+
+
+def test_a_body_in_parts_is_one_body(app: EndpointApp) -> None:
+    data = predict()
+    assert run(ask(app, "POST", "/tiny/predict", data[:9], b"", data[9:])).status == 200
+
+
+@pytest.mark.parametrize("n_rows", [MAX_INLINE_OBJECTS - 1, MAX_INLINE_OBJECTS, 2000])
+def test_many_rows_are_answered_by_a_thread_alike(app: EndpointApp, n_rows: int) -> None:
+    answer = run(ask(app, "POST", "/tiny/predict", predict(n_rows)))
+    assert len(json.loads(answer.body)["predictions"]) == n_rows
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "told"),
+    [
+        ("GET", "/", 404, "no such path; there are /tiny/predict"),
+        ("GET", "/tiny", 404, "no such path"),
+        ("GET", "/tiny/", 404, "no such path"),
+        ("GET", "/tinypredict", 404, "no such path"),
+        ("GET", "/tiny/predict/", 404, "no such path"),
+        ("GET", "/other/status", 404, "no such path"),
+        ("GET", "/tiny/predict", 405, "this path answers POST. Got GET."),
+        ("DELETE", "/tiny/feedback", 405, "this path answers POST. Got DELETE."),
+        ("POST", "/tiny/status", 405, "this path answers GET, HEAD. Got POST."),
+        ("POST", "/tiny/predict", 400, "is not JSON"),
+    ],
+)
+def test_what_is_not_served_is_said(app: EndpointApp, method: str, path: str, status: int, told: str) -> None:
+    answer = run(ask(app, method, path))
+    assert answer.status == status
+    assert told in answer.message
+    assert (b"allow" in answer.headers) == (status == 405)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ((), 200),
+        (((b"content-type", b"Application/JSON; charset=utf-8"),), 200),
+        (((b"content-type", b"application/x-www-form-urlencoded"),), 415),
+        (((b"content-type", b"text/plain"),), 415),
+        ((JSON_TYPE, (b"content-encoding", b"gzip")), 415),
+    ],
+)
+def test_content_types(app: EndpointApp, headers: tuple[tuple[bytes, bytes], ...], status: int) -> None:
+    answer = run(ask(app, "POST", "/tiny/predict", predict(), headers=headers))
+    assert answer.status == status
+
+
+def test_a_body_that_is_too_large_is_not_read_to_its_end(make_endpoint: Callable[..., Endpoint]) -> None:
+    app = EndpointApp(make_endpoint(max_body_bytes=1024))
+    for length in (b"1025", b"9" * 5000):
+        declared = run(ask(app, "POST", "/tiny/predict", headers=(JSON_TYPE, (b"content-length", length))))
+        assert declared.status == 413
+    chunked = run(ask(app, "POST", "/tiny/predict", b"x" * 1000, b"x" * 1000, b"x" * 1000))
+    assert chunked.status == 413
+    assert "at most 1,024 bytes (serving.max_body_bytes)" in chunked.message
+
+
+def test_a_client_that_leaves_gets_no_answer(app: EndpointApp) -> None:
+    assert run(ask(app, "POST", "/tiny/predict", b'{"rows":', leave=True)).sent == []
+
+
+def test_a_model_that_fails_costs_only_its_answer(
+    app: EndpointApp, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(body: bytes) -> None:
+        raise RuntimeError("out of coffee")
+
+    monkeypatch.setitem(app._posts, "predict", fail)
+    answer = run(ask(app, "POST", "/tiny/predict", predict()))
+    assert (answer.status, answer.message) == (500, "the model failed: RuntimeError: out of coffee")
+    assert run(ask(app, "GET", "/tiny/health")).status == 200
+
+
+@pytest.mark.parametrize("route", ["status", "health", "openapi.json", "docs"])
+def test_what_can_be_asked_can_be_asked_by_head(app: EndpointApp, route: str) -> None:
+    answer = run(ask(app, "GET", f"/tiny/{route}"))
+    head = run(ask(app, "HEAD", f"/tiny/{route}"))
+    assert answer.status == head.status == 200
+    assert head.headers[b"content-type"] == answer.headers[b"content-type"]
+    assert head.body == b""
+
+
+def test_the_docs_show_a_call_that_works(app: EndpointApp) -> None:
+    page = run(ask(app, "GET", "/tiny/docs", headers=((b"host", b"example.com:8000"),)))
+    assert page.headers[b"content-type"] == b"text/html; charset=utf-8"
+    assert b"http://example.com:8000/tiny/predict" in page.body
+    odd = run(ask(app, "GET", "/tiny/docs", headers=((b"host", b"<script>"),)))
+    assert b"<script>" not in odd.body
+
+
+def test_the_lifespan_watches_the_pointer(
+    folder: PipelineHome, make_endpoint: Callable[..., Endpoint], versions: VersionHolder
+) -> None:
+    app = EndpointApp(make_endpoint(poll_interval_s=0.001))
+
+    async def live() -> list[str]:
+        messages: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+        sent: asyncio.Queue[Any] = asyncio.Queue()
+        task = asyncio.create_task(app({"type": "lifespan"}, messages.get, sent.put))
+        await messages.put({"type": "lifespan.startup"})
+        started = (await sent.get())["type"]
+        write_pointer(folder.pointer, write_tiny_version(folder, "v2", 2))
+        while versions.current.loaded.pointer.version != "v2":
+            await asyncio.sleep(0.001)
+        await messages.put({"type": "lifespan.shutdown"})
+        await task
+        return [started, (await sent.get())["type"]]
+
+    assert asyncio.run(live()) == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+def test_a_websocket_is_closed(app: EndpointApp) -> None:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "websocket.connect"}
+
+    asyncio.run(app({"type": "websocket"}, receive, send))  # type: ignore[arg-type]
+    assert sent == [{"type": "websocket.close", "code": 1003}]
