@@ -1,4 +1,4 @@
-"""The loop, written once: collect → prepare → race → judge → register → release.
+"""The loop, written once: collect → prepare → encode → race → judge → register → release.
 
 A person's `raypipe run`, a notebook's `Pipeline.run()` and a retrain all call the same stages, in the same
 order. Each stage takes what the one before it returned; what must outlive the process is in the home.
@@ -7,9 +7,11 @@ order. Each stage takes what the one before it returned; what must outlive the p
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
+from importlib.metadata import version as installed
 from typing import TYPE_CHECKING
 
 from raypipe.config.settings import Config
@@ -42,12 +44,11 @@ RAY_DATA_ROWS = 5_000_000
 
 @dataclass(frozen=True)
 class Prepared:
-    """Rows split and turned into features: what a race runs on, and what judges it."""
+    """Rows split, what to learn from them, and how they become features."""
 
     split: Split
     task: Task
     transform: FittedTransform
-    features: TrainingSet
 
 
 @dataclass(frozen=True)
@@ -71,19 +72,22 @@ class Trials:
 
 @dataclass(frozen=True)
 class Loop:
-    """One pipeline's loop; its methods are its stages, in the order in which `run` calls them."""
+    """One pipeline's loop; its methods are its stages, in the order in which `run` calls them.
+
+    `compute` connects this process to a Ray for as long as its block lasts, and says how many trials fit.
+    """
 
     config: Config
     registry: Registry
     clock: Clock
-    trials: Trials
+    compute: Callable[[], AbstractContextManager[Trials]]
     progress: Progress = silent
 
     def run(self, *, force: bool = False) -> Outcome:
-        """Go from the sources to a registered model version; Ray must have been started or joined.
+        """Go from the sources to a registered model version.
 
         Equal rows under equal settings have been learned from before: that version is returned, and nothing
-        is trained, unless `force`.
+        is trained and no Ray is needed, unless `force`.
         """
         data = self.collect()
         run = self.run_id(data)
@@ -109,6 +113,7 @@ class Loop:
     def run_id(self, data: DataVersion) -> str:
         """Return the id of learning from these rows under these settings."""
         settings: Json = {
+            "raypipe": installed("raypipe"),
             "data": data.id,
             "drop": list(self.config.data.drop),
             "split": self.config.data.split.model_dump(mode="json"),
@@ -128,13 +133,15 @@ class Loop:
     def learn(self, run: str, data: DataVersion) -> Outcome:
         """Prepare, race, judge and register; what was tested is what is registered."""
         prepared = self.prepare(data)
-        race = self.race(run, prepared)
-        leaderboard = self.judge(prepared, race)
+        with self.compute() as trials:
+            features = self.encode(prepared)
+            race = self.race(run, features, trials)
+            leaderboard = self.judge(prepared, features, race)
         version = self.register(run, data, prepared, race, leaderboard)
         return Outcome(run, data, version, leaderboard, is_new=True)
 
     def prepare(self, data: DataVersion) -> Prepared:
-        """Split the rows by time, fit the features on the training part alone, and transform all parts."""
+        """Split the rows, by time where there is one, and fit the features on the training part alone."""
         from raypipe.data.ingest import read_rows
         from raypipe.data.profile import Profile
         from raypipe.data.split import split_rows
@@ -154,9 +161,23 @@ class Loop:
             Profile.of_table(split.train), data.columns, self.config.data, self.config.processing
         )
         self._say("prepare", f"{len(transform.feature_names)} features of {len(transform.inputs)} columns")
-        return self._transformed(split, task, transform)
+        return Prepared(split, task, transform)
 
-    def race(self, run: str, prepared: Prepared) -> RaceResult:
+    def encode(self, prepared: Prepared) -> TrainingSet:
+        """Turn the training and validation rows into features and targets."""
+        from raypipe.training.race import TrainingSet
+
+        split, task, transform = prepared.split, prepared.task, prepared.transform
+        return TrainingSet(
+            x_train=self._features(transform, split.train),
+            y_train=task.encode(split.train[task.label]),
+            x_validation=self._features(transform, split.validation),
+            y_validation=task.encode(split.validation[task.label]),
+            task=task,
+            feature_names=transform.feature_names,
+        )
+
+    def race(self, run: str, features: TrainingSet, trials: Trials) -> RaceResult:
         """Search over the model families, in parallel, within the budget."""
         from raypipe.training.on_ray import race
 
@@ -165,15 +186,15 @@ class Loop:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
         return race(
-            prepared.features,
+            features,
             self.config.training,
             folder=folder,
-            cpus_per_trial=self.trials.cpus_per_trial,
-            max_concurrent=self.trials.max_concurrent,
+            cpus_per_trial=trials.cpus_per_trial,
+            max_concurrent=trials.max_concurrent,
             progress=self.progress,
         )
 
-    def judge(self, prepared: Prepared, race: RaceResult) -> Leaderboard:
+    def judge(self, prepared: Prepared, features: TrainingSet, race: RaceResult) -> Leaderboard:
         """Score the best of each family once on the test rows, with intervals."""
         from raypipe.training.judge import judge
 
@@ -181,7 +202,7 @@ class Loop:
         test = prepared.split.test
         return judge(
             race,
-            prepared.features,
+            features,
             self._features(prepared.transform, test),
             prepared.task.encode(test[prepared.task.label]),
             ordered_by_time=prepared.split.by == "time",
@@ -246,29 +267,17 @@ class Loop:
         )
 
     def previous_champion(self) -> str:
-        """Return the version that served before the present champion; raises UnknownVersion if none did."""
+        """Return the version to roll back to; raises UnknownVersion if no other was released before."""
         changes = self.registry.alias_history(self.config.name, CHAMPION)
-        if not changes or changes[0].previous is None:
+        standing = undone([change.version for change in reversed(changes)])
+        if len(standing) < 2:
             raise UnknownVersion(f"{self.config.name} has had no other champion to roll back to.")
-        return changes[0].previous
+        return standing[-2]
 
     def _point(self, pointer: Pointer) -> Pointer:
         write_pointer(self.config.folder.pointer, pointer)
         self._say("release", f"{pointer.version} is the champion, epoch {pointer.epoch}")
         return pointer
-
-    def _transformed(self, split: Split, task: Task, transform: FittedTransform) -> Prepared:
-        from raypipe.training.race import TrainingSet
-
-        features = TrainingSet(
-            x_train=self._features(transform, split.train),
-            y_train=task.encode(split.train[task.label]),
-            x_validation=self._features(transform, split.validation),
-            y_validation=task.encode(split.validation[task.label]),
-            task=task,
-            feature_names=transform.feature_names,
-        )
-        return Prepared(split, task, transform, features)
 
     def _features(self, transform: FittedTransform, rows: pa.Table) -> Float32Matrix:
         compute = self.config.processing.compute
@@ -287,8 +296,22 @@ class Loop:
         self.progress(Step(stage, message))
 
 
+def undone(releases: Sequence[str]) -> list[str]:
+    """Return the releases that stand, oldest first: going back to a version undoes all that came after it.
+
+    >>> undone(["v1", "v2", "v3", "v2"])
+    ['v1', 'v2']
+    """
+    standing: list[str] = []
+    for version in releases:
+        if version in standing:
+            del standing[standing.index(version) :]
+        standing.append(version)
+    return standing
+
+
 def frameworks() -> dict[str, str]:
     """Return the versions of the libraries that a model's numbers may depend on."""
     return {
-        name: version(name) for name in ("raypipe", "numpy", "polars", "scikit-learn", "xgboost", "torch")
+        name: installed(name) for name in ("raypipe", "numpy", "polars", "scikit-learn", "xgboost", "torch")
     }

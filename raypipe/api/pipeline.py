@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -26,7 +26,6 @@ from raypipe.serving.pointer import read_pointer
 if TYPE_CHECKING:
     import pandas as pd
 
-    from raypipe.runtime.connection import Connection
     from raypipe.runtime.state import Cluster
 
 Rows: TypeAlias = "Sequence[Mapping[str, Value]] | pd.DataFrame"
@@ -59,8 +58,6 @@ class Pipeline:
     relative paths start at the current folder. Raises ConfigError for what a file would be refused for.
     """
 
-    _connection: Connection | None = None
-
     def __init__(self, *, progress: Progress = silent, clock: Clock | None = None, **settings: Plain) -> None:
         self._bind(parse_config(dict(settings), Path.cwd()), progress, clock or SystemClock())
 
@@ -84,21 +81,6 @@ class Pipeline:
         self._check_port()
         return daemon.start(self.config.root, self.config.cluster, clock=self._clock, progress=self._progress)
 
-    @contextmanager
-    def connected(self) -> Iterator[Connection]:
-        """Stay connected to one Ray over several calls: the configured, the home's own, or a private one."""
-        if self._connection is not None:
-            yield self._connection
-            return
-        from raypipe.runtime.session import session
-
-        with session(self.config.cluster, self.config.root) as connection:
-            self._connection = connection
-            try:
-                yield connection
-            finally:
-                self._connection = None
-
     def run(self, *, force: bool = False) -> Outcome:
         """Learn a version from the sources; from equal rows and settings once, unless `force`.
 
@@ -106,8 +88,14 @@ class Pipeline:
         for whatever a person can mend.
         """
         self.config.root.prepare()
-        with self.connected():
-            return self._loop().run(force=force)
+        return self._loop(self._connected).run(force=force)
+
+    def up(self, *, force: bool = False) -> tuple[Outcome, Deployment]:
+        """Run the loop on a Ray that goes on running, and put the champion behind the pipeline's URL."""
+        self.config.root.prepare()
+        self._check_port()
+        outcome = self._loop(self._started).run(force=force)
+        return outcome, self.deploy()
 
     def deploy(self, version: str | None = None) -> Deployment:
         """Put a version behind the pipeline's URL: the named one, else the champion, else the newest.
@@ -116,16 +104,15 @@ class Pipeline:
         replaced by one that is named. Raises UnknownVersion where there is none, ServingError where the
         endpoint does not come up.
         """
-        self.start()
-        with self.connected():
+        self._settle(version)
+        with self._started():
             from raypipe.data.on_ray import start_committer
             from raypipe.serving.on_ray import deploy
 
-            self._settle(version)
             self._progress(Step("serve", "starting the endpoint"))
             deploy(endpoint_spec(self.config))
             start_committer(self.config.folder, self.config.serving.capture.commit_interval_s)
-            return self._deployed()
+        return self._deployed()
 
     def promote(self, version: str, *, reason: str = "") -> Deployment | None:
         """Make a version the champion, and see the endpoint follow where one answers.
@@ -133,7 +120,7 @@ class Pipeline:
         Raises UnknownVersion, and ServingError where the endpoint refuses the version: then the version that
         served before is the champion again.
         """
-        loop = self._unconnected_loop()
+        loop = self._loop(self._connected)
         before = self.registry.alias(self.config.name, CHAMPION)
         answering = self.status().endpoint is not None
         pointer = loop.release(version, reason=reason or "promoted by hand")
@@ -149,7 +136,7 @@ class Pipeline:
 
     def rollback(self) -> Deployment | None:
         """Make the version that served before the champion again; raises UnknownVersion if there was none."""
-        return self.promote(self._unconnected_loop().previous_champion(), reason="rolled back")
+        return self.promote(self._loop(self._connected).previous_champion(), reason="rolled back")
 
     def predict(self, rows: Rows) -> list[Json]:
         """Answer rows with the champion (or the newest version), here and without capturing them.
@@ -184,21 +171,28 @@ class Pipeline:
         self._progress = progress
         self._clock = clock
 
-    def _loop(self) -> Loop:
-        """Return the loop with the trials that fit the Ray that this process is connected to."""
+    def _loop(self, compute: Callable[[], AbstractContextManager[Trials]]) -> Loop:
+        return Loop(self.config, self.registry, self._clock, compute, self._progress)
+
+    @contextmanager
+    def _started(self) -> Iterator[Trials]:
+        """Connect to a Ray that outlives this process, started where it must be."""
+        self.start()
+        with self._connected() as trials:
+            yield trials
+
+    @contextmanager
+    def _connected(self) -> Iterator[Trials]:
+        """Connect to the Ray that is there, or to a private one."""
         from raypipe.runtime.resources import plan
-        from raypipe.runtime.session import total_cpus
+        from raypipe.runtime.session import session, total_cpus
 
-        trials = plan(total_cpus(), self.config.serving, self.config.training.resources)
-        return Loop(self.config, self.registry, self._clock, trials, self._progress)
-
-    def _unconnected_loop(self) -> Loop:
-        """Return the loop for the stages that need no Ray."""
-        return Loop(self.config, self.registry, self._clock, Trials(1, 1), self._progress)
+        with session(self.config.cluster, self.config.root):
+            yield plan(total_cpus(), self.config.serving, self.config.training.resources)
 
     def _settle(self, version: str | None) -> None:
         """Bring registry and pointer to what shall serve; both stay where they agree already."""
-        loop = self._unconnected_loop()
+        loop = self._loop(self._connected)
         champion = self.registry.alias(self.config.name, CHAMPION)
         wanted = version or champion or self.registry.alias(self.config.name, CHALLENGER)
         if wanted is None:
@@ -227,7 +221,8 @@ class Pipeline:
         from raypipe.runtime.ports import require_free
         from raypipe.runtime.status import status
 
-        if status(self.config.root).state != "running":
+        joins = self.config.cluster.address is not None
+        if not joins and status(self.config.root).state != "running":
             require_free(self.config.serving.host, self.config.serving.port, "serving.port")
 
 

@@ -11,7 +11,7 @@ from raypipe.cli import data, demo, doctor, endpoint, models, project, work
 from raypipe.cli.output import say_error
 from raypipe.core.errors import RaypipeError
 
-EXIT_USAGE = 2
+EXIT_FAILURE = 1
 EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
@@ -40,14 +40,21 @@ def _options(
 
 def main() -> None:
     """Run one command and end the process: 0 success, 1 failure, 2 wrong usage or config."""
-    debug = "--debug" in sys.argv
     try:
         app()
-    except RaypipeError as error:
-        if debug:
-            raise
-        say_error(str(error))
-        sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        say_error("stopped; what was finished is kept, nothing is half-written.")
         sys.exit(EXIT_INTERRUPTED)
+    except Exception as error:
+        if "--debug" in sys.argv:
+            raise
+        say_error(sentence_of(error))
+        sys.exit(error.exit_code if isinstance(error, RaypipeError) else EXIT_FAILURE)
+
+
+def sentence_of(error: Exception) -> str:
+    """Return what a person is told: our own errors speak for themselves, others name their kind."""
+    text = " ".join(str(error).split())
+    if isinstance(error, RaypipeError):
+        return text
+    kind = type(error).__name__
+    return f"unexpected {kind}: {text or 'no text'}; `raypipe --debug ...` shows where it came from."

@@ -56,11 +56,7 @@ def up(
 ) -> None:
     """Start Ray if need be, run the loop, and put the champion behind a URL that outlives this command."""
     with interruptible(), shown() as progress:
-        pipeline = _pipeline(config, address, progress)
-        pipeline.start()
-        with pipeline.connected():
-            outcome = pipeline.run(force=force)
-            deployment = pipeline.deploy()
+        outcome, deployment = _pipeline(config, address, progress).up(force=force)
         command = _curl(deployment)
         progress(Step("answer", "asking for a prediction"))
         answer = _run_curl(command)

@@ -108,12 +108,13 @@ def _open(base: str, source: SourceSettings) -> tuple[fs.FileSystem, str]:
     if "://" not in base:
         return fs.LocalFileSystem(), posixpath.normpath(base)
     try:
-        return fs.FileSystem.from_uri(base)  # type: ignore[no-any-return]
+        filesystem, root = fs.FileSystem.from_uri(base)
     except (pa.ArrowException, OSError) as error:
         raise ConfigError(
             f"path of source {source.name} must be a path or a URL that pyarrow opens "
             f"(file, s3, gs, abfs, hdfs). Got {source.path!r}: {error}."
         ) from error
+    return filesystem, root
 
 
 def _walk(

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raypipe.core.ids import Json
-from raypipe.data.config import Violation
 from raypipe.data.schema import Column
+
+if TYPE_CHECKING:
+    from raypipe.data.config import Violation
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -59,6 +60,15 @@ def connect(settings: ClusterSettings, home: Home) -> Iterator[Connection]:
     }
     with _joined(cluster.address, cluster.token(), variables) as connection:
         yield replace(connection, dashboard_url=cluster.dashboard_url, cluster=cluster)
+
+
+def current() -> Connection | None:
+    """Return the Ray that this process is connected to already, by whoever did that."""
+    ray = sys.modules.get("ray")
+    if ray is None or not ray.is_initialized():
+        return None
+    context = ray.get_runtime_context()
+    return _connection(context.gcs_address, "")
 
 
 @contextmanager

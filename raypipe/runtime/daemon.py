@@ -70,6 +70,7 @@ def down(home: Home, *, progress: Progress = silent) -> Cluster | None:
         if found.cluster is not None:
             progress(Step("cluster", "ending Ray"))
             _end(found.cluster)
+            shutil.rmtree(found.cluster.folder, ignore_errors=True)
             forget_cluster(home)
         return found.cluster
 

@@ -68,7 +68,9 @@ def _serve(ports: Ports) -> dict[str, str]:
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
         # Otherwise a second Serve on the same port shares it, silently, and gets half of the requests.
         "SERVE_SOCKET_REUSE_PORT_ENABLED": "0",
-        # Ranges of this home's own: with Ray's, the replicas of two clusters on one host race for ports.
+        # Ports of this home's own: with Ray's, two clusters on one host race for them.
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.fallback_http),
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(ports.fallback_grpc),
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(ports.ingress_http),
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(ports.ingress_http + INGRESS_PORTS - 1),
         "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(ports.ingress_grpc),

@@ -40,8 +40,8 @@ def choose_ports(preferred_dashboard: int, slot: int, free: Callable[[str, int],
     """Return free ports for a new Ray; `slot`, any number, says where to look first for replicas' ports."""
     with ExitStack() as held:
         # Held together, so that no port is given twice.
-        gcs, spare, agent, agent_grpc, dash_metrics, env_agent, metrics, haproxy, stats = (
-            held.enter_context(_bound(LOOPBACK, 0)).getsockname()[1] for _ in range(9)
+        gcs, spare, agent, agent_grpc, dash_metrics, env_agent, metrics, haproxy, stats, http, grpc = (
+            held.enter_context(_bound(LOOPBACK, 0)).getsockname()[1] for _ in range(11)
         )
     ingress = _ingress(slot, free)
     return Ports(
@@ -54,6 +54,8 @@ def choose_ports(preferred_dashboard: int, slot: int, free: Callable[[str, int],
         metrics=metrics,
         haproxy_metrics=haproxy,
         haproxy_stats=stats,
+        fallback_http=http,
+        fallback_grpc=grpc,
         ingress_http=ingress,
         ingress_grpc=ingress + INGRESS_PORTS,
     )

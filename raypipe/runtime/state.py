@@ -25,9 +25,11 @@ class ProcessId:
 
 @dataclass(frozen=True)
 class Ports:
-    """The ports of one Ray, all on 127.0.0.1 but the two of HAProxy, which listen everywhere.
+    """The ports of one Ray, on 127.0.0.1, but for `haproxy_metrics` and `haproxy_stats`: on all interfaces.
 
-    Replicas answer HAProxy on `ingress_http` and the ports after it, and gRPC on `ingress_grpc` and after.
+    Replicas answer HAProxy on `ingress_http` and the ports after it, and gRPC on `ingress_grpc` and after;
+    `fallback_*` is Serve's own proxy behind HAProxy. Besides, each replica takes calls of other replicas on
+    all interfaces, on a port that Ray picks, and asks them for the token.
     """
 
     gcs: int
@@ -39,6 +41,8 @@ class Ports:
     metrics: int
     haproxy_metrics: int
     haproxy_stats: int
+    fallback_http: int
+    fallback_grpc: int
     ingress_http: int
     ingress_grpc: int
 

@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 from raypipe.core.clock import Clock
-from raypipe.core.errors import StorageError
+from raypipe.core.errors import DataError, StorageError
 from raypipe.core.home import PipelineHome
 from raypipe.core.ids import Json
 from raypipe.data.captured import Answer, LabelRecord, PredictionRecord, encode
@@ -102,7 +102,7 @@ class WalCapture:
             return
         try:
             self._append([_prediction(row, version, at) for row in rows])
-        except StorageError as error:
+        except (StorageError, DataError) as error:
             with self._lock:
                 self._n_not_captured += len(rows)
                 self._why_not = str(error)

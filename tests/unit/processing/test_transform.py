@@ -148,6 +148,20 @@ def test_numbers() -> None:
     assert one(NUMBER).transform_rows([{"x": value} for value in values]).tolist() == want
 
 
+@pytest.mark.parametrize("divisor", [3.0, 7.0, 10.0, 49.0])
+def test_scaling_multiplies_in_both_paths(divisor: float) -> None:
+    # Multiples of the divisor whose quotients lie half-way between two float32: a last bit decides.
+    ulp = float(np.finfo(np.float32).eps)
+    values = (1 + (np.arange(4000) + 0.5) * ulp) * divisor
+    divided = (values / divisor).astype(np.float32)
+    multiplied = (values * (1 / divisor)).astype(np.float32)
+    step = FittedNumber(Column("x", "number", True), 0.0, 0.0, 1.0, 0.0, 1 / divisor, indicator=False)
+    rows = pa.table({"x": values})
+    assert_same(one(step), rows)
+    assert np.array_equal(one(step).transform_table(rows)[:, 0], multiplied)
+    assert divisor == 3.0 or not np.array_equal(multiplied, divided)
+
+
 def test_numbers_of_other_types() -> None:
     transform = one(NUMBER)
     assert transform.transform_table(pa.table({"x": [True, None]})).tolist() == [[-1.5, 0], [-1, 1]]

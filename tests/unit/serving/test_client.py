@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from raypipe.core.errors import ServingError
+from raypipe.serving import client
+from raypipe.serving.client import EndpointStatus, release, wait_for_epoch, wait_until_ready
+from raypipe.serving.pointer import Pointer, read_pointer, write_pointer
+
+
+class Scripted(HTTPServer):
+    """Answers with the statuses of a script, the last one for ever, and remembers what it was sent."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.script: list[tuple[int, bytes]] = []
+        self.sent: list[tuple[str, str, bytes]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/tiny"
+
+    def say(self, *statuses: dict[str, object]) -> None:
+        self.script = [(200, json.dumps(status).encode()) for status in statuses]
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Scripted
+
+    def do_GET(self) -> None:
+        data = self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.server.sent.append((self.command, self.path, data))
+        code, body = self.server.script.pop(0) if len(self.server.script) > 1 else self.server.script[0]
+        self.send_response(code)
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def server() -> Iterator[Scripted]:
+    with Scripted() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def status(version: str, epoch: int, replica: str = "r1", refused: object = None) -> dict[str, object]:
+    return {"version": version, "epoch": epoch, "replica": replica, "refused": refused, "n_rows": 3}
+
+
+def refusal(epoch: int) -> dict[str, object]:
+    return {"version": "v2", "epoch": epoch, "message": "golden.json is missing"}
+
+
+class Time:
+    """Passes only by sleeping."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+def wait(server: Scripted, epoch: int, timeout_s: float = 10.0, n_replicas: int = 1) -> EndpointStatus:
+    time = Time()
+    return wait_for_epoch(
+        server.url,
+        epoch,
+        timeout_s=timeout_s,
+        n_replicas=n_replicas,
+        sleep=time.sleep,
+        monotonic=time.monotonic,
+    )
+
+
+def test_requests_are_json_and_answers_too(server: Scripted) -> None:
+    server.script = [(422, b'{"predictions": []}')]
+    reply = client.predict(server.url, {"rows": []})
+    assert (reply.status, reply.body) == (422, {"predictions": []})
+    assert server.sent == [("POST", "/tiny/predict", b'{"rows": []}')]
+
+
+def test_feedback_is_posted(server: Scripted) -> None:
+    server.script = [(200, b'{"accepted": 1}')]
+    assert client.feedback(server.url, {"labels": []}).body == {"accepted": 1}
+    assert server.sent[0][:2] == ("POST", "/tiny/feedback")
+
+
+def test_the_status_is_read(server: Scripted) -> None:
+    server.say(status("v1", 1, refused=refusal(2)))
+    found = client.read_status(server.url)
+    assert (found.version, found.epoch, found.replica) == ("v1", 1, "r1")
+    assert (found.refused_epoch, found.refused_because) == (2, "golden.json is missing")
+    assert found.details["n_rows"] == 3
+
+
+def test_an_endpoint_that_does_not_answer_is_said() -> None:
+    with pytest.raises(ServingError, match=r"does not answer .*refused.*start it with `raypipe up`"):
+        client.read_status("http://127.0.0.1:9/tiny")
+
+
+@pytest.mark.parametrize("answer", [(200, b"hello"), (200, b"[]"), (404, b"{}"), (200, b'{"version": "v1"}')])
+def test_another_server_on_the_port_is_said(server: Scripted, answer: tuple[int, bytes]) -> None:
+    server.script = [answer]
+    with pytest.raises(ServingError, match=r"no raypipe endpoint|must answer with 200"):
+        client.read_status(server.url)
+
+
+def test_waiting_ends_when_the_epoch_is_there(server: Scripted) -> None:
+    server.say(status("v1", 1), status("v1", 1), status("v2", 2))
+    assert wait(server, 2).version == "v2"
+    assert len(server.sent) == 3
+
+
+def test_waiting_ends_when_every_replica_is_there(server: Scripted) -> None:
+    server.say(status("v2", 2, "r1"), status("v2", 2, "r1"), status("v1", 1, "r2"), status("v2", 3, "r2"))
+    assert wait(server, 2, n_replicas=2).epoch == 3
+    assert len(server.sent) == 4
+
+
+def test_waiting_ends_with_a_refusal(server: Scripted) -> None:
+    server.say(status("v1", 1, refused=refusal(2)))
+    with pytest.raises(ServingError, match=r"refused the version and goes on with v1: golden.json is missing"):
+        wait(server, 2)
+
+
+def test_waiting_ends_when_time_is_up(server: Scripted) -> None:
+    server.say(status("v1", 1, refused=refusal(1)))
+    with pytest.raises(ServingError, match="epoch 2 within 1 seconds: it answers with version v1, epoch 1"):
+        wait(server, 2, timeout_s=1.0)
+
+
+def test_waiting_for_a_version(server: Scripted) -> None:
+    server.say(status("v1", 1))
+    assert wait_until_ready(server.url, "v1", timeout_s=5).epoch == 1
+    with pytest.raises(ServingError, match=r"must answer with version v2. Got v1"):
+        wait_until_ready(server.url, "v2", timeout_s=5)
+
+
+V1, V2 = Pointer("v1", "a" * 64, 1), Pointer("v2", "b" * 64, 2)
+
+
+def test_a_release_moves_the_pointer_and_waits(server: Scripted, tmp_path: Path) -> None:
+    path = tmp_path / "pointer.json"
+    write_pointer(path, V1)
+    server.say(status("v2", 2))
+    assert release(path, V2, server.url, next_epoch=lambda: 3).version == "v2"
+    assert read_pointer(path) == V2
+
+
+def test_a_release_that_is_refused_puts_the_pointer_back_under_a_newer_epoch(
+    server: Scripted, tmp_path: Path
+) -> None:
+    path = tmp_path / "pointer.json"
+    write_pointer(path, V1)
+    server.say(status("v1", 1, refused=refusal(2)))
+    with pytest.raises(ServingError, match="refused the version"):
+        release(path, V2, server.url, next_epoch=lambda: 3)
+    assert read_pointer(path) == Pointer("v1", V1.manifest_sha256, 3)
+
+
+def test_a_first_release_that_is_refused_leaves_its_pointer(server: Scripted, tmp_path: Path) -> None:
+    server.say(status("v1", 1, refused=refusal(2)))
+    with pytest.raises(ServingError):
+        release(tmp_path / "pointer.json", V2, server.url, next_epoch=lambda: 3)
+    assert read_pointer(tmp_path / "pointer.json") == V2
+
+
+def test_a_release_that_was_overtaken_is_left_alone(
+    server: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "pointer.json"
+    write_pointer(path, V1)
+    v9 = Pointer("v9", "c" * 64, 9)
+
+    def overtaken(*_: object, **__: object) -> EndpointStatus:
+        write_pointer(path, v9)
+        raise ServingError("refused")
+
+    monkeypatch.setattr(client, "wait_for_epoch", overtaken)
+    with pytest.raises(ServingError):
+        release(path, V2, server.url, next_epoch=lambda: 10)
+    assert read_pointer(path) == v9

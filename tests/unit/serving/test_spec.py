@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from raypipe.core.errors import ConfigError
+from raypipe.serving.config import ReplicaSettings, ServingSettings
+from raypipe.serving.spec import EndpointSpec, code_id
+
+SPEC = EndpointSpec("tiny", Path("/tmp/home"), ServingSettings(port=8123))
+
+
+def test_the_url_is_where_a_client_on_this_machine_asks() -> None:
+    assert SPEC.url == "http://127.0.0.1:8123/tiny"
+    everywhere = replace(SPEC, settings=ServingSettings(host="0.0.0.0"))
+    assert everywhere.url == "http://127.0.0.1:8000/tiny"
+
+
+def test_the_id_follows_name_home_settings_and_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    others = [
+        replace(SPEC, name="other"),
+        replace(SPEC, home=Path("/tmp/elsewhere")),
+        replace(SPEC, settings=ServingSettings(port=8123, replicas=ReplicaSettings(max=2))),
+    ]
+    ids = {spec.id for spec in (SPEC, *others)}
+    monkeypatch.setattr("raypipe.serving.spec.code_id", lambda: "c-other")
+    assert len(ids | {SPEC.id}) == 5
+
+
+def test_equal_specs_have_equal_ids_also_after_a_journey() -> None:
+    assert pickle.loads(pickle.dumps(SPEC)) == SPEC
+    assert pickle.loads(pickle.dumps(SPEC)).id == SPEC.id
+    assert code_id() == code_id()
+
+
+def test_a_name_that_cannot_be_a_folder_is_refused() -> None:
+    with pytest.raises(ConfigError, match="name must start with a letter"):
+        _ = replace(SPEC, name="../x").folder
