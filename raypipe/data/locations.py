@@ -153,4 +153,5 @@ def _regex(pattern: str) -> str:
 def _neighbours(filesystem: fs.FileSystem, path: str) -> str:
     folder, name = posixpath.split(path)
     selector = fs.FileSelector(folder or ".", allow_not_found=True)
-    return suggest(name, sorted(info.base_name for info in filesystem.get_file_info(selector)))
+    names = sorted(info.base_name for info in filesystem.get_file_info(selector))
+    return suggest(name, names) if names else f"nor does anything else in {folder or '.'}."

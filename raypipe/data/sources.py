@@ -63,13 +63,17 @@ def unify(schemas: Sequence[tuple[str, pa.Schema]]) -> pa.Schema:
             wide = widen(types[field.name], field.type)
             if wide is None:
                 raise SchemaError(
-                    f"column {field.name!r} of {path} is {field.type}, but in {first_path} it is "
-                    f"{types[field.name]}: give it one type in all files."
+                    f"column {field.name!r} of {path} is {_name(field.type)}, but in {first_path} it is "
+                    f"{_name(types[field.name])}: give it one type in all files."
                 )
             types[field.name] = wide
     return pa.schema(
         [(name, TYPES["category"] if pa.types.is_null(type) else type) for name, type in types.items()]
     )
+
+
+def _name(type: pa.DataType) -> str:
+    return str(type).removeprefix("large_")
 
 
 def _check_names(path: str, names: Sequence[str], first_path: str, first_names: Sequence[str]) -> None:

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -85,6 +86,16 @@ class _OpenSegment:
     n_synced_bytes: int = 0
 
 
+@contextmanager
+def _wal_errors(folder: Path) -> Iterator[None]:
+    """Turn whatever a disk refuses into a StorageError: whoever appends goes on without the log."""
+    try:
+        with storage_errors(folder):
+            yield
+    except OSError as error:
+        raise StorageError(f"{folder} cannot be written: {error.strerror}.") from error
+
+
 class WalWriter:
     """Appends records to a log; safe to call from several threads of one process.
 
@@ -118,7 +129,7 @@ class WalWriter:
     def open(self) -> None:
         """Create the stream's folder and lock it; raises StorageError, also where the stream exists."""
         staged = self.folder.with_name(f".{self.folder.name}.new")
-        with storage_errors(self.folder):
+        with _wal_errors(self.folder):
             if self.folder.exists():
                 raise StorageError(f"{self.folder} exists: every writer needs a stream name of its own.")
             staged.mkdir(parents=True, exist_ok=True)
@@ -144,7 +155,7 @@ class WalWriter:
         if not payloads:
             return
         data = b"".join(map(frame, payloads))
-        with self._lock, storage_errors(self.folder):
+        with self._lock, _wal_errors(self.folder):
             segment = self._segment or self._next_segment()
             self._write(segment, data)
             self.n_records += len(payloads)
@@ -166,7 +177,7 @@ class WalWriter:
             with self._lock:
                 if self._segment is not None:
                     self._retire(self._segment)
-            with storage_errors(self.folder):
+            with _wal_errors(self.folder):
                 self._seal_full()
 
     def close(self) -> None:

@@ -40,7 +40,7 @@ def end(recorded: Sequence[ProcessId], mark: str, *, grace_s: float = 5.0) -> tu
     head = [found for process in recorded[:1] if (found := _find(process, mark))]
     family = _family(recorded, mark)
     _signal(head, kill=False)
-    _gone(family, grace_s)
+    _gone(family, grace_s if head else 0.0)
     for kill in (False, True, True):
         rest = _merged(family, _family(recorded, mark))
         if not any(_runs(process) for process in rest):
@@ -116,10 +116,12 @@ def _signal(processes: Iterable[psutil.Process], *, kill: bool) -> None:
             continue
 
 
-def _gone(processes: Iterable[psutil.Process], timeout_s: float) -> None:
+def _gone(processes: Sequence[psutil.Process], timeout_s: float) -> None:
     """Wait until none of the processes runs, or the time is over."""
     deadline = time.monotonic() + timeout_s
     waiting = list(processes)
     while waiting and time.monotonic() < deadline:
         _, alive = psutil.wait_procs(waiting, timeout=0.05)
         waiting = [process for process in alive if _runs(process)]
+    # Those that are children of this process are zombies until they are waited for.
+    psutil.wait_procs(processes, timeout=0)

@@ -25,8 +25,8 @@ def plan(n_cpus: float, serving: ServingSettings, trials: TrialResources) -> Tri
     free = _units(n_cpus) - reserved
     if free < _units(0.1):
         raise ConfigError(
-            f"serving.replicas must leave at least 0.1 of the {n_cpus:g} CPUs to training. Got "
-            f"max {replicas.max} x cpus {replicas.cpus:g} = {reserved / _UNITS:g}; lower it or raise cluster.cpus."
+            f"serving.replicas must leave at least 0.1 of the {n_cpus:g} CPUs to training. Got max "
+            f"{replicas.max} x cpus {replicas.cpus:g} = {reserved / _UNITS:g}; lower it, or add CPUs."
         )
     if trials.cpus == "auto":
         return _shared(free, trials)
@@ -49,7 +49,7 @@ def _fixed(free: int, cpus: float, trials: TrialResources, n_cpus: float, reserv
     if fitting < 1:
         raise ConfigError(
             f"training.resources.cpus must be <= {free / _UNITS:g}, which is the {n_cpus:g} CPUs less the "
-            f"{reserved / _UNITS:g} that replicas hold. Got {cpus:g}; lower it or raise cluster.cpus."
+            f"{reserved / _UNITS:g} that replicas hold. Got {cpus:g}; lower it, or add CPUs."
         )
     wanted = fitting if trials.max_concurrent == "auto" else trials.max_concurrent
     return Trials(cpus, min(fitting, wanted))

@@ -99,6 +99,9 @@ class QuantileSketch:
         return min(max(self._inside(self.buckets[i], share), self.min), self.max)
 
     def _inside(self, bucket: int, share: float) -> float:
+        if bucket == 0:
+            # Beside 0 it covers numbers such as 1e-310, which no data means: many zeros are a median of 0.
+            return 0.0
         first = max(bucket << self.shift, _SMALLEST_KEY)
         last = min(((bucket + 1) << self.shift) - 1, _LARGEST_KEY)
         low, high = values_of_keys(np.array([first, last], np.int64)).tolist()

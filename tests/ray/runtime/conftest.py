@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -29,10 +30,7 @@ settings = ClusterSettings(cpus=2, object_store_bytes=100_000_000)
 """
 
 
-def process(code: str, home: Home, **environment: str) -> subprocess.Popen[str]:
-    """Start a Python process that runs `code` with `home` and `settings` at hand."""
-    import os
-
+def _spawn(code: str, home: Home, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", PREAMBLE + code, str(home.root)],
         stdout=subprocess.PIPE,
@@ -43,11 +41,17 @@ def process(code: str, home: Home, **environment: str) -> subprocess.Popen[str]:
 
 
 @pytest.fixture(scope="module")
+def spawn() -> Callable[..., subprocess.Popen[str]]:
+    """Return a function that starts a Python process that has `home` and `settings` at hand."""
+    return _spawn
+
+
+@pytest.fixture(scope="module")
 def run() -> Callable[..., str]:
-    """Return a function that runs code in a process and returns what it printed."""
+    """Return a function that runs code in such a process and returns what it printed."""
 
     def run(code: str, home: Home, **environment: str) -> str:
-        output, errors = process(code, home, **environment).communicate(timeout=120)
+        output, errors = _spawn(code, home, **environment).communicate(timeout=120)
         assert "Traceback" not in errors, errors
         return output
 

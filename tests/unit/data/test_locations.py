@@ -70,7 +70,7 @@ def test_a_missing_file_is_named_with_its_nearest_neighbour(tree: Path) -> None:
 
 
 def test_a_missing_folder_is_named(tree: Path) -> None:
-    with pytest.raises(SourceError, match="does not exist"):
+    with pytest.raises(SourceError, match="does not exist; nor does anything else in"):
         locate([source(tree / "none" / "deep" / "*.csv")])
 
 

@@ -60,7 +60,7 @@ def test_a_file_of_another_type_is_named_with_both_types(tmp_path: Path) -> None
     first = write(tmp_path / "1.parquet", x=[1])
     second = write(tmp_path / "2.parquet", x=["one"])
     with pytest.raises(
-        SchemaError, match=r"column 'x' of .*2\.parquet is large_string, but in .*1\.parquet it is int64"
+        SchemaError, match=r"column 'x' of .*2\.parquet is string, but in .*1\.parquet it is int64"
     ):
         read(first, second)
 

@@ -202,7 +202,7 @@ def test_a_segment_that_cannot_be_created_loses_only_that_append(tmp_path: Path)
     files = FaultyFiles()
     files.broken = {"create"}
     log = writer(tmp_path, files)
-    with pytest.raises(OSError, match="Input/output"):
+    with pytest.raises(StorageError, match="cannot be written: Input/output error"):
         log.append(b"one")
     files.broken = set()
     log.append(b"two")

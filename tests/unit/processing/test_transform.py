@@ -148,7 +148,7 @@ def test_numbers() -> None:
     assert one(NUMBER).transform_rows([{"x": value} for value in values]).tolist() == want
 
 
-@pytest.mark.parametrize("divisor", [3.0, 7.0, 10.0, 49.0])
+@pytest.mark.parametrize("divisor", [1.1, 1.3])
 def test_scaling_multiplies_in_both_paths(divisor: float) -> None:
     # Multiples of the divisor whose quotients lie half-way between two float32: a last bit decides.
     ulp = float(np.finfo(np.float32).eps)
@@ -159,7 +159,7 @@ def test_scaling_multiplies_in_both_paths(divisor: float) -> None:
     rows = pa.table({"x": values})
     assert_same(one(step), rows)
     assert np.array_equal(one(step).transform_table(rows)[:, 0], multiplied)
-    assert divisor == 3.0 or not np.array_equal(multiplied, divided)
+    assert not np.array_equal(multiplied, divided)
 
 
 def test_numbers_of_other_types() -> None:

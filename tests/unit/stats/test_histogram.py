@@ -115,3 +115,10 @@ def test_other_json_is_refused() -> None:
     for bad in (None, {}, {**good, "counts": "a"}, {**good, "shift": "0"}):
         with pytest.raises(SchemaError, match="sketch must"):
             QuantileSketch.from_json(bad)
+
+
+def test_many_zeros_among_other_numbers_have_the_quantile_zero() -> None:
+    others = np.random.default_rng(0).uniform(10_000, 75_000, 9_000)
+    sketch = QuantileSketch.of(np.concatenate([np.zeros(10_000), others]))
+    assert sketch.shift > 0
+    assert sketch.quantile(0.25) == sketch.quantile(0.5) == 0.0

@@ -1,0 +1,240 @@
+"""The endpoint on Serve: one start of Serve for the module, one application for each test that changes it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+
+import psutil
+import pytest
+
+from raypipe.core.errors import ServingError
+from raypipe.core.home import PipelineHome
+from raypipe.data.captured import LabelRecord, PredictionRecord, Record, decode
+from raypipe.data.frames import read_frames
+from raypipe.serving import client
+from raypipe.serving.config import ServingSettings
+from raypipe.serving.pointer import Pointer, read_pointer, write_pointer
+from raypipe.serving.spec import EndpointSpec
+from raypipe.testing.serving import tiny_model, write_tiny_version
+
+ROW = {"amount": 1, "size": 3, "colour": "red", "member": True}
+BODY = json.dumps({"rows": [ROW]}).encode()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def deployed(
+    local_ray: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], EndpointSpec]]:
+    """Return a function that releases v1 of a pipeline and deploys it."""
+    from ray import serve
+
+    from raypipe.serving.on_ray import deploy, undeploy
+
+    home = tmp_path_factory.mktemp("home")
+    settings = ServingSettings(port=free_port(), poll_interval_s=0.05)
+    names: list[str] = []
+
+    def make(name: str) -> EndpointSpec:
+        spec = EndpointSpec(name, home, settings)
+        write_pointer(spec.folder.pointer, write_tiny_version(spec.folder, "v1", 1))
+        deploy(spec)
+        names.append(name)
+        return spec
+
+    yield make
+    for name in names:
+        undeploy(name)
+    serve.shutdown()
+
+
+@pytest.fixture(scope="module")
+def spec(deployed: Callable[[str], EndpointSpec]) -> EndpointSpec:
+    return deployed("tiny")
+
+
+class Load:
+    """Posts one row again and again over kept connections, from a few threads, and keeps what came back."""
+
+    def __init__(self, spec: EndpointSpec, n_threads: int = 4) -> None:
+        self.answers: list[tuple[int, dict]] = []
+        self.failures: list[Exception] = []
+        self._spec = spec
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(n_threads)]
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        self.wait_for(20)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def wait_for(self, n_more: int) -> None:
+        target, deadline = len(self.answers) + n_more, time.monotonic() + 60
+        while len(self.answers) < target and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert len(self.answers) >= target, self.failures[:3]
+
+    def _run(self) -> None:
+        connection = HTTPConnection("127.0.0.1", self._spec.settings.port, timeout=30)
+        while not self._stop.is_set():
+            try:
+                connection.request(
+                    "POST", f"/{self._spec.name}/predict", BODY, {"content-type": "application/json"}
+                )
+                response = connection.getresponse()
+                data = response.read()
+                self.answers.append((response.status, json.loads(data) if response.status == 200 else {}))
+            except Exception as error:  # whatever fails is counted and judged by the test
+                self.failures.append(error)
+                connection.close()
+
+
+def captured(folder: PipelineHome) -> list[Record]:
+    segments = [path for path in folder.wal.glob("*/*") if path.suffix in (".open", ".sealed")]
+    return [decode(one) for path in segments for one in read_frames(path.read_bytes()).payloads]
+
+
+def move(spec: EndpointSpec, pointer: Pointer) -> client.EndpointStatus:
+    return client.release(spec.folder.pointer, pointer, spec.url, next_epoch=lambda: pointer.epoch + 1)
+
+
+def test_rows_are_answered_and_errors_told_in_place(spec: EndpointSpec) -> None:
+    reply = client.predict(spec.url, {"rows": [ROW, {"size": "x"}], "ids": ["a", "b"]})
+    assert reply.status == 200
+    match reply.body:
+        case {"version": "v1", "predictions": [good, bad]}:
+            assert good == {"id": "a", "prediction": "good", "probabilities": {"bad": 0.25, "good": 0.75}}
+            assert bad["error"]["column"] == "size"
+        case _:
+            pytest.fail(str(reply))
+    assert "a" in {one.id for one in captured(spec.folder) if isinstance(one, PredictionRecord)}
+
+
+@pytest.mark.parametrize(
+    ("method", "route", "body", "status"),
+    [
+        ("POST", "predict", {"rows": [{}]}, 422),
+        ("POST", "predict", {"row": []}, 400),
+        ("GET", "predict", None, 405),
+        ("GET", "nowhere", None, 404),
+        ("GET", "health", None, 200),
+        ("GET", "openapi.json", None, 200),
+        ("GET", "docs", None, 200),
+    ],
+)
+def test_routes_answer_through_the_proxy(
+    spec: EndpointSpec, method: str, route: str, body: dict | None, status: int
+) -> None:
+    assert client.ask(spec.url, method, route, body).status == status
+
+
+def test_a_large_batch_is_answered(spec: EndpointSpec) -> None:
+    reply = client.predict(spec.url, {"rows": [ROW] * 3000})
+    assert reply.status == 200
+    assert isinstance(reply.body, dict)
+    assert len(reply.body["predictions"]) == 3000  # type: ignore[arg-type]
+
+
+def test_feedback_is_in_the_log(spec: EndpointSpec) -> None:
+    reply = client.feedback(spec.url, {"labels": [{"id": "a", "label": "good"}, {"id": "b", "label": 1}]})
+    assert reply.status == 200
+    labels = [one for one in captured(spec.folder) if isinstance(one, LabelRecord)]
+    assert [(label.prediction_id, label.label) for label in labels] == [("a", "good")]
+
+
+def test_deploying_the_same_again_restarts_nothing(spec: EndpointSpec) -> None:
+    from raypipe.serving.on_ray import deploy, deployed
+
+    before = client.read_status(spec.url).replica
+    assert deploy(spec) == spec.url
+    assert client.read_status(spec.url).replica == before
+    assert "tiny" in deployed()
+
+
+def test_versions_are_swapped_under_load_without_a_failed_request(
+    deployed: Callable[[str], EndpointSpec],
+) -> None:
+    spec = deployed("swapped")
+    before = client.read_status(spec.url).replica
+    with Load(spec) as load:
+        for number in range(2, 6):
+            move(spec, write_tiny_version(spec.folder, f"v{number}", number, model=tiny_model(0.5)))
+            load.wait_for(20)
+        with pytest.raises(ServingError, match="refused the version and goes on with v5: .* is truncated"):
+            spoilt = write_tiny_version(spec.folder, "v6", 6)
+            (spec.folder.model("v6") / "model" / "constant.json").write_text("{")
+            move(spec, spoilt)
+        load.wait_for(20)
+    assert load.failures == []
+    assert Counter(status for status, _ in load.answers).keys() == {200}
+    assert {answer["version"] for _, answer in load.answers} == {"v1", "v2", "v3", "v4", "v5"}
+    after = client.read_status(spec.url)
+    assert (after.version, after.replica) == ("v5", before)
+    assert read_pointer(spec.folder.pointer) == Pointer("v5", after.details["manifest_sha256"], 7)  # type: ignore[arg-type]
+
+
+def test_what_a_killed_replica_acknowledged_is_in_the_log_once(
+    deployed: Callable[[str], EndpointSpec],
+) -> None:
+    spec = deployed("killed")
+    before = client.read_status(spec.url).replica
+    with Load(spec) as load:
+        os.kill(pid_of_replica(spec.name), signal.SIGKILL)
+        client.wait_for_epoch(spec.url, 1, timeout_s=60)
+        load.wait_for(20)
+    assert client.read_status(spec.url).replica != before
+    ids = [item["id"] for status, answer in load.answers if status == 200 for item in answer["predictions"]]
+    kept = Counter(one.id for one in captured(spec.folder) if isinstance(one, PredictionRecord))
+    assert {one.split("-")[0] for one in ids} >= {before}
+    assert len({one.split("-")[0] for one in ids}) == 2
+    assert [one for one in ids if kept[one] != 1] == []
+
+
+def pid_of_replica(name: str) -> int:
+    title = f"ServeReplica:{name}:"
+    [pid] = [
+        one.pid for one in psutil.process_iter(["cmdline"]) if title in " ".join(one.info["cmdline"] or ())
+    ]
+    return int(pid)
+
+
+def test_without_a_version_nothing_is_deployed(spec: EndpointSpec, tmp_path: Path) -> None:
+    from raypipe.serving.on_ray import deploy
+
+    with pytest.raises(ServingError, match="no version of empty is released yet"):
+        deploy(EndpointSpec("empty", tmp_path, spec.settings))
+
+
+def test_a_version_that_cannot_serve_is_said_in_one_sentence(spec: EndpointSpec, tmp_path: Path) -> None:
+    from raypipe.serving.on_ray import deploy, undeploy
+
+    broken = EndpointSpec("broken", tmp_path, spec.settings)
+    write_pointer(broken.folder.pointer, write_tiny_version(broken.folder, "v1", 1))
+    (broken.folder.model("v1") / "golden.json").unlink()
+    with pytest.raises(
+        ServingError, match=r"did not start with version v1: .*golden\.json is missing"
+    ) as caught:
+        deploy(broken)
+    assert "\n" not in str(caught.value)
+    assert undeploy("broken")
+    assert not undeploy("broken")
