@@ -88,9 +88,11 @@ def _start(home: Home, settings: ClusterSettings, clock: Clock) -> Cluster:
         _wait(cluster, process)
         cluster = replace(cluster, processes=tree(process.pid))
         write_cluster(home, cluster)
-    except BaseException:
+    except BaseException as error:
         _end(cluster)
         forget_cluster(home)
+        if not isinstance(error, ClusterError):  # Which names the log in that folder.
+            shutil.rmtree(cluster.folder, ignore_errors=True)
         raise
     # The process is meant to outlive this one; Popen would complain that it was not waited for.
     process.returncode = 0

@@ -29,6 +29,8 @@ from raypipe.core.errors import SchemaError
 from raypipe.core.ids import Json
 
 BOUND = 4096
+_NEXT_TO_ZERO = 1e-100
+"""What shares a bucket with 0 and lies below is taken for 0: columns with many zeros have a median of 0."""
 _SIGN_FREE = np.int64(2**63 - 1)
 _LARGEST_KEY = 0x7FEF_FFFF_FFFF_FFFF
 _SMALLEST_KEY = -_LARGEST_KEY - 1
@@ -99,12 +101,11 @@ class QuantileSketch:
         return min(max(self._inside(self.buckets[i], share), self.min), self.max)
 
     def _inside(self, bucket: int, share: float) -> float:
-        if bucket == 0:
-            # Beside 0 it covers numbers such as 1e-310, which no data means: many zeros are a median of 0.
-            return 0.0
         first = max(bucket << self.shift, _SMALLEST_KEY)
         last = min(((bucket + 1) << self.shift) - 1, _LARGEST_KEY)
         low, high = values_of_keys(np.array([first, last], np.int64)).tolist()
+        if low == 0.0 and high < _NEXT_TO_ZERO:
+            return 0.0
         return float(low if first == last else low * (1 - share) + high * share)
 
     def merge(self, other: QuantileSketch) -> QuantileSketch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -239,6 +240,7 @@ def test_ctrl_c_while_it_starts_leaves_nothing(new_home: Callable[[], Home], spa
     assert "KeyboardInterrupt" in errors
     assert marked(cluster.id) == []
     assert read_cluster(home) is None
+    assert not Path(cluster.folder).exists()
 
 
 def test_a_starter_killed_half_way_leaves_what_down_ends(new_home: Callable[[], Home], spawn: Spawn) -> None:
@@ -267,6 +269,9 @@ except RaypipeError as error:
     answer = run(code, home)
     assert answer.startswith("Ray did not start: its last words were")
     assert "start.log has the others" in answer
+    folder = Path(answer.split("; ")[-1].split()[0]).parent
+    assert folder.parent == Path("/tmp") and (folder / "start.log").exists()
+    shutil.rmtree(folder)
     assert status(home).state == "absent"
 
 

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import psutil
@@ -104,7 +104,7 @@ class Load:
                 response = connection.getresponse()
                 data = response.read()
                 self.answers.append((response.status, json.loads(data) if response.status == 200 else {}))
-            except Exception as error:  # whatever fails is counted and judged by the test
+            except (OSError, HTTPException, ValueError) as error:
                 self.failures.append(error)
                 connection.close()
 
@@ -180,7 +180,7 @@ def test_versions_are_swapped_under_load_without_a_failed_request(
         for number in range(2, 6):
             move(spec, write_tiny_version(spec.folder, f"v{number}", number, model=tiny_model(0.5)))
             load.wait_for(20)
-        with pytest.raises(ServingError, match="refused the version and goes on with v5: .* is truncated"):
+        with pytest.raises(ServingError, match=r"goes on with v5: .* is truncated"):
             spoilt = write_tiny_version(spec.folder, "v6", 6)
             (spec.folder.model("v6") / "model" / "constant.json").write_text("{")
             move(spec, spoilt)
