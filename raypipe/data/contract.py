@@ -44,7 +44,7 @@ def check_patterns(settings: ContractSettings) -> None:
             pl.Series([""]).str.contains(rule.pattern or "")
         except pl.exceptions.PolarsError as error:
             raise ConfigError(
-                f"contract.columns.{name}.pattern must be a regular expression without look-around. "
+                f"data.contract.columns.{name}.pattern must be a regular expression without look-around. "
                 f"Got {rule.pattern!r}."
             ) from error
 
@@ -53,7 +53,7 @@ def rules_of(settings: ContractSettings, schema: pl.Schema) -> tuple[Rule, ...]:
     """Return the rules of a contract; raises ConfigError for one that does not fit its column."""
     for name in settings.columns:
         if name not in schema:
-            raise ConfigError(f"contract.columns.{name} is no column; {suggest(name, schema.names())}")
+            raise ConfigError(f"data.contract.columns.{name} is no column; {suggest(name, schema.names())}")
     return tuple(
         rule for name, declared in settings.columns.items() for rule in _rules(name, declared, schema[name])
     )
@@ -132,14 +132,14 @@ def _allowed(name: str, rule: ColumnRule, dtype: pl.DataType) -> pl.Series:
 
 def _require(name: str, key: str, what: str, dtype: pl.DataType, fits: bool) -> None:
     if not fits:
-        raise ConfigError(f"contract.columns.{name}: {key} needs {what}. The column {name!r} is {dtype}.")
+        raise ConfigError(f"data.contract.columns.{name}: {key} needs {what}. The column {name!r} is {dtype}.")
 
 
 def _stopped(rule: Rule, count: int, rows: pl.DataFrame) -> DataError:
     example = rows[rule.column][0]
     return DataError(
         f"{count:,} rows break the rule that {rule.column!r} {rule.text}, the first with {example!r}; "
-        f"correct them, or set contract.columns.{rule.column}.on_violation to drop or quarantine."
+        f"correct them, or set data.contract.columns.{rule.column}.on_violation to drop or quarantine."
     )
 
 

@@ -67,7 +67,7 @@ def _explained(file: SourceFile, kinds: Mapping[str, ColumnKind], text: str) -> 
     name = _header(file)[int(found[1])]
     return SchemaError(
         f"column {name!r} of {file} must hold values of kind {kinds.get(name, 'number')}. "
-        f"Got {found[2]!r}: correct the file, or `contract.columns.{name}.kind`."
+        f"Got {found[2]!r}: correct the file, or `data.contract.columns.{name}.kind`."
     )
 
 
@@ -97,7 +97,7 @@ def _check_one_kind(file: SourceFile, name: str, column: pa.ChunkedArray) -> Non
             row = column.index(pa.scalar(stranger, column.type)).as_py() + 1
             raise SchemaError(
                 f"column {name!r} of {file} starts with {what} but holds {stranger!r} in row {row:,}: "
-                f"correct the file, or declare text with `contract.columns.{name}.kind: category`."
+                f"correct the file, or declare text with `data.contract.columns.{name}.kind: category`."
             )
 
 

@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from raypipe.core.clock import Clock
-from raypipe.core.errors import DataError, LabelError
+from raypipe.core.errors import ConfigError, DataError, LabelError
 from raypipe.core.home import PipelineHome
 from raypipe.core.ids import content_id
 from raypipe.core.progress import Progress, Step, silent
@@ -68,10 +68,25 @@ def ingest(
     id = version_id(settings, files, digests)
     if (known := find(id)) is not None:
         progress(Step("collect", f"{known.id}: nothing new", 1.0))
+        _check_drop(settings.drop, [*(column.name for column in known.columns), *known.unread])
         return known
-    source_rows = read_files(files, settings, progress)
-    accepted = accept(source_rows.table, settings)
-    return _keep(id, parent, accepted, _fragments(files, digests, source_rows), folder, clock.now(), progress)
+    found = read_files(files, settings, progress)
+    accepted = accept(found.table, settings)
+    _check_drop(settings.drop, [*accepted.rows.columns, *found.unread])
+    progress(Step("collect", f"{id}: writing {accepted.rows.height:,} rows"))
+    now = clock.now()
+    return DataVersion(
+        id=id,
+        parent=parent,
+        table_version=_write(folder, id, accepted, now),
+        columns=_columns(accepted.rows.drop(SOURCE_COLUMN)),
+        unread=found.unread,
+        n_rows=accepted.rows.height,
+        broken=accepted.broken,
+        n_unlabelled=accepted.n_unlabelled,
+        fragments=_fragments(files, digests, found),
+        created_at=now,
+    )
 
 
 def version_id(settings: DataSettings, files: Sequence[SourceFile], digests: Sequence[str]) -> str:
@@ -150,13 +165,13 @@ def _check_enough(contract: ContractSettings, n_rows: int, checked: Checked, n_k
     if checked.n_bad > contract.max_bad_ratio * n_rows:
         worst = max(checked.broken, key=lambda rule: rule.n_rows)
         raise DataError(
-            f"{checked.n_bad:,} of {n_rows:,} rows break the contract, more than contract.max_bad_ratio "
+            f"{checked.n_bad:,} of {n_rows:,} rows break the contract, more than data.contract.max_bad_ratio "
             f"{contract.max_bad_ratio:g} allows; most often ({worst.n_rows:,} rows) column {worst.column!r}: "
             f"{worst.rule}."
         )
     if n_kept < max(1, contract.min_rows):
         raise DataError(
-            f"{n_kept:,} rows are left of {n_rows:,}, fewer than contract.min_rows {contract.min_rows}: "
+            f"{n_kept:,} rows are left of {n_rows:,}, fewer than data.contract.min_rows {contract.min_rows}: "
             f"{checked.n_bad:,} break the contract and {checked.accepted.height - n_kept:,} have no label."
         )
 
@@ -168,32 +183,20 @@ def _fragments(files: Sequence[SourceFile], digests: Sequence[str], rows: Source
     )
 
 
-def _keep(
-    id: str,
-    parent: str | None,
-    accepted: Accepted,
-    fragments: tuple[Fragment, ...],
-    folder: PipelineHome,
-    now: datetime,
-    progress: Progress,
-) -> DataVersion:
-    progress(Step("collect", f"{id}: writing {accepted.rows.height:,} rows"))
+def _check_drop(drop: Sequence[str], known: Sequence[str]) -> None:
+    for name in drop:
+        if name not in known:
+            raise ConfigError(f"data.drop names {name!r}, which is no column; {suggest(name, known)}")
+
+
+def _write(folder: PipelineHome, id: str, accepted: Accepted, now: datetime) -> int:
+    """Write the rows and what was quarantined; return the version of the Delta table."""
     _write_quarantine(folder, id, accepted.quarantined, now)
     stamped = accepted.rows.with_columns(
         pl.col(SOURCE_COLUMN).cast(pl.String),
         pl.lit(now).cast(pl.Datetime("us", "UTC")).alias(INGESTED_COLUMN),
     )
-    return DataVersion(
-        id=id,
-        parent=parent,
-        table_version=overwrite(folder.rows, Write(stamped.to_arrow(), id)),
-        columns=_columns(accepted.rows.drop(SOURCE_COLUMN)),
-        n_rows=accepted.rows.height,
-        broken=accepted.broken,
-        n_unlabelled=accepted.n_unlabelled,
-        fragments=fragments,
-        created_at=now,
-    )
+    return overwrite(folder.rows, Write(stamped.to_arrow(), id))
 
 
 def _columns(frame: pl.DataFrame) -> tuple[Column, ...]:

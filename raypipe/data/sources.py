@@ -24,10 +24,14 @@ RESERVED = (SOURCE_COLUMN, INGESTED_COLUMN)
 
 @dataclass(frozen=True)
 class SourceRows:
-    """The stacked rows, with the source's name in `_source`, and how many came from each file."""
+    """The stacked rows, with the source's name in `_source`, and how many came from each file.
+
+    `unread` names the columns that are left out, as their type cannot be used.
+    """
 
     table: pa.Table
     n_rows: tuple[int, ...]
+    unread: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,8 @@ def read_files(
     for number, one in enumerate(opened, start=1):
         progress(Step("collect", f"reading {one.file}", number / len(opened)))
         tables.append(_read(one, schema))
-    return SourceRows(pa.concat_tables(tables), tuple(table.num_rows for table in tables))
+    unread = {name: None for one in opened for name in one.schema.names if name not in schema.names}
+    return SourceRows(pa.concat_tables(tables), tuple(table.num_rows for table in tables), tuple(unread))
 
 
 def unify(schemas: Sequence[tuple[str, pa.Schema]]) -> pa.Schema:

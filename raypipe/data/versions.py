@@ -50,6 +50,8 @@ class DataVersion:
     parent: str | None
     table_version: int
     columns: tuple[Column, ...]
+    unread: tuple[str, ...]
+    """Columns of the sources that are not kept: dropped by the config, of a type that cannot be used."""
     n_rows: int
     broken: tuple[BrokenRule, ...]
     n_unlabelled: int
@@ -63,6 +65,7 @@ class DataVersion:
             "parent": self.parent,
             "table_version": self.table_version,
             "columns": [column.to_json() for column in self.columns],
+            "unread": list(self.unread),
             "n_rows": self.n_rows,
             "broken": [asdict(rule) for rule in self.broken],
             "n_unlabelled": self.n_unlabelled,
@@ -80,6 +83,7 @@ class DataVersion:
             **{
                 **fields,
                 "columns": tuple(Column.from_json(column) for column in fields["columns"]),
+                "unread": tuple(fields["unread"]),
                 "broken": tuple(BrokenRule(**rule) for rule in rules),
                 "fragments": tuple(Fragment(**fragment) for fragment in fragments),
                 "created_at": datetime.fromisoformat(fields["created_at"]),

@@ -58,6 +58,7 @@ def data_version() -> DataVersion:
         parent=None,
         table_version=0,
         columns=(Column("x", "number", True),),
+        unread=(),
         n_rows=10,
         broken=(),
         n_unlabelled=1,

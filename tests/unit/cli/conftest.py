@@ -34,6 +34,7 @@ DATA = DataVersion(
     parent=None,
     table_version=0,
     columns=(Column("age", "integer", nullable=False), Column("group", "category", nullable=False)),
+    unread=(),
     n_rows=1000,
     broken=(BrokenRule("max 120", "age", "quarantine", 7),),
     n_unlabelled=3,

@@ -52,7 +52,7 @@ def test_what_a_library_says(tmp_path: Path) -> None:
 def test_other_errors_and_sentences_pass_unchanged(tmp_path: Path) -> None:
     with pytest.raises(KeyError), storage_errors(tmp_path):
         raise KeyError("x")
-    with pytest.raises(StorageError, match="^said before$"), storage_errors(tmp_path):
+    with pytest.raises(StorageError, match=r"^said before$"), storage_errors(tmp_path):
         raise StorageError("said before")
 
 

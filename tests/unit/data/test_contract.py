@@ -96,7 +96,7 @@ def test_rows_without_a_time_are_dropped() -> None:
 @pytest.mark.parametrize(
     ("rule", "sentence"),
     [
-        ({"min": 0}, "contract.columns.c: min and max needs a column of numbers"),
+        ({"min": 0}, "data.contract.columns.c: min and max needs a column of numbers"),
         ({"allowed": ["a", 1]}, "values like the column's; 1 is not"),
     ],
 )

