@@ -26,6 +26,8 @@ from raypipe.runtime.state import Cluster
 from raypipe.runtime.status import ClusterStatus, status
 from raypipe.serving.config import ServingSettings
 
+__all__ = ["Check", "examine"]
+
 _TIMEOUT_S = 5.0
 
 

@@ -49,7 +49,7 @@ def load_model(folder: Path, format: str) -> Model:
             from raypipe.training.families.baseline import ConstantModel
 
             return ConstantModel.load(folder)
-        case "skops":
+        case "linear-safetensors":
             from raypipe.training.families.linear import LinearModel
 
             return LinearModel.load(folder)

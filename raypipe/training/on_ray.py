@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from raypipe.training.config import TrainingSettings
 from raypipe.training.family import ParamValue, Terms, family_of
 from raypipe.training.leaderboard import BASELINE
 from raypipe.training.race import Candidate, RaceResult, TrainingSet, TrialSummary
-from raypipe.training.search import N_RUNGS, REDUCTION, check_learnable, chosen, first_points, suggest
+from raypipe.training.search import N_RUNGS, REDUCTION, check_learnable, chosen, first_point, suggest, turns
 from raypipe.training.standings import (
     Standing,
     best_of_families,
@@ -35,10 +35,13 @@ from raypipe.training.standings import (
     progress_of,
     reason_of,
 )
+from raypipe.training.task import Task
 from raypipe.training.trial import RungReport, run_trial
 
 _SCRATCH = "search"
 _CANDIDATES = "candidates"
+_N_RANDOM_TRIALS = 5
+"""The defaults and four at random; of ten trials, optuna's usual ten would leave none to learn from."""
 _TUNE_ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
@@ -166,19 +169,56 @@ def _folder_name(trial: Trial) -> str:
     return str(trial.trial_id)
 
 
+class SearchByFamily(Searcher):  # type: ignore[misc]  # Ray is untyped here
+    """Asks the families in turn; each learns from its own trials alone.
+
+    One study of all would split their trials together into good and bad, and so learn nothing within a
+    family whose trials are all better, or all worse, than the others'.
+    """
+
+    def __init__(self, turns: Iterator[str], of_family: Mapping[str, Searcher], mode: str) -> None:
+        super().__init__(metric="score", mode=mode)
+        self._turns = turns
+        self._of_family = of_family
+        self._of_trial: dict[str, Searcher] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, ParamValue] | None:
+        if trial_id not in self._of_trial:
+            self._of_trial[trial_id] = self._of_family[next(self._turns)]
+        params: dict[str, ParamValue] | None = self._of_trial[trial_id].suggest(trial_id)
+        return params
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        self._of_trial[trial_id].on_trial_result(trial_id, result)
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        self._of_trial[trial_id].on_trial_complete(trial_id, result, error)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Write nothing, as nothing resumes a race."""
+
+
 def _searcher(data: TrainingSet, settings: TrainingSettings, mode: str) -> Searcher:
+    of_family: dict[str, Searcher] = {
+        name: _parzen(name, data.task, settings.seed, mode) for name in settings.families
+    }
+    return SearchByFamily(turns(settings.families, data.task), of_family, mode)
+
+
+def _parzen(family: str, task: Task, seed: int, mode: str) -> Searcher:
     """Return a seeded tree-structured Parzen estimator; imported here, as the workers do without it."""
     import optuna
     from ray.tune.search.optuna import OptunaSearch
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    points = first_points(settings.families, data.task)
     return OptunaSearch(
-        partial(suggest, families=settings.families, task=data.task),
+        partial(suggest, family=family, task=task),
         metric="score",
         mode=mode,
-        points_to_evaluate=[dict(point) for point in points],
-        sampler=optuna.samplers.TPESampler(seed=settings.seed),
+        points_to_evaluate=[first_point(family, task)],
+        sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=_N_RANDOM_TRIALS),
     )
 
 

@@ -1,8 +1,8 @@
-"""Where the search looks: a choice of family, then that family's own parameters."""
+"""Where the search looks: a family in turn, then that family's own parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from raypipe.core.errors import LabelError, TrainingError
 from raypipe.training.family import Params, ParamValue, Suggestions, family_of
@@ -13,20 +13,37 @@ FAMILY = "family"
 N_RUNGS = 9
 """Parts of a trial; after 1 and 3 of them the worse two thirds of a family's trials are stopped."""
 REDUCTION = 3
+TRIALS_PER_PARAMETER = 4
+"""So many trials a family gets before it has to wait for the others; one parameter needs few."""
 _CHEAPEST_FIRST = ("linear", "xgboost", "torch")
 
 
-def suggest(trial: Suggestions, families: Sequence[str], task: Task) -> None:
-    """Ask for a family, then for its parameters under names such as `xgboost.max_depth`."""
-    family = trial.suggest_categorical(FAMILY, families)
+def turns(families: Sequence[str], task: Task) -> Iterator[str]:
+    """Yield the family of each trial, without end: each in turn, cheap ones first.
+
+    A family that has had `TRIALS_PER_PARAMETER` trials for each of its parameters waits until all others
+    have had theirs, and then may have as many again. So few trials are shared equally, but for families
+    with few parameters, and many in proportion to the parameters. Scores play no part: a family that is
+    behind after its defaults may lead when it is tuned.
+    """
+    allowance = {one: TRIALS_PER_PARAMETER * max(1, len(family_of(one).space(task))) for one in families}
+    n_trials = dict.fromkeys(sorted(families, key=_CHEAPEST_FIRST.index), 0)
+    while True:
+        family = min(n_trials, key=lambda one: (n_trials[one] // allowance[one], n_trials[one]))
+        n_trials[family] += 1
+        yield family
+
+
+def suggest(trial: Suggestions, family: str, task: Task) -> dict[str, ParamValue]:
+    """Ask for a family's parameters, under names such as `xgboost.max_depth`; return the family as well."""
     for parameter in family_of(family).space(task):
         parameter.suggested(trial, f"{family}.")
+    return {FAMILY: family}
 
 
-def first_points(families: Sequence[str], task: Task) -> list[dict[str, ParamValue]]:
-    """Return what is tried before the search knows anything: each family's defaults, cheap ones first."""
-    ordered = sorted(families, key=_CHEAPEST_FIRST.index)
-    return [{FAMILY: family, **_prefixed(family, defaults(family, task))} for family in ordered]
+def first_point(family: str, task: Task) -> dict[str, ParamValue]:
+    """Return what is tried before the search knows anything: the defaults, named as in `suggest`."""
+    return {f"{family}.{name}": value for name, value in defaults(family, task).items()}
 
 
 def defaults(family: str, task: Task) -> Params:
@@ -41,10 +58,6 @@ def chosen(config: Mapping[str, ParamValue]) -> tuple[str, Params]:
     return family, {
         name.removeprefix(prefix): value for name, value in config.items() if name.startswith(prefix)
     }
-
-
-def _prefixed(family: str, params: Params) -> Params:
-    return {f"{family}.{name}": value for name, value in params.items()}
 
 
 def check_learnable(data: TrainingSet) -> None:

@@ -1,131 +1,134 @@
-"""Regularised linear models by scikit-learn: logistic regression, and ridge regression."""
+"""Regularised linear models: logistic and ridge regression, fitted by scikit-learn, kept as plain numbers."""
 
 from __future__ import annotations
 
 import json
 import warnings
-import zipfile
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from raypipe.core.errors import ArtifactError
-from raypipe.core.files import storage_errors
-from raypipe.core.ids import Json
+from raypipe.core.files import storage_errors, write_json
 from raypipe.training.family import Parameter, Params, Real, Terms
 from raypipe.training.models import Float32Matrix, Float64Array, Model, check_width
 from raypipe.training.race import TrainingSet
 from raypipe.training.task import Task
 
-_FILE = "model.skops"
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+_NUMBERS = "model.safetensors"
+_DESCRIPTION = "model.json"
 _MAX_ITERATIONS = 100
 """Keeps a fit of 200,000 rows and 100 features within seconds; a fit that needs more is cut there."""
 _MANY_FEATURES = 2_000
 """Beyond, the normal equations cost more than an iterative solver."""
 
-TRUSTED_TYPES = frozenset(
-    {
-        "sklearn.linear_model._logistic.LogisticRegression",
-        "sklearn.linear_model._ridge.Ridge",
-        "numpy.ndarray",
-        "numpy.float64",
-        "numpy.float32",
-        "numpy.int64",
-        "numpy.int32",
-        "builtins.dict",
-        "builtins.list",
-        "builtins.str",
-        "builtins.int",
-        "builtins.float",
-    }
-)
-"""All that a file may name; skops by itself would trust every class of scikit-learn, numpy and scipy."""
-_LOADERS = frozenset({"ObjectNode", "DictNode", "ListNode", "JsonNode", "NdArrayNode", "TypeNode"})
-"""How a file may ask for its parts to be built: no functions, methods or reductions."""
 
-Estimator: TypeAlias = Any  # scikit-learn ships no types
+@dataclass(frozen=True)
+class Description:
+    """All that the numbers do not say."""
+
+    kind: Literal["logistic", "ridge"]
+    n_features: int
+    n_classes: int
+    """Of the task; 0 for ridge."""
+    classes: tuple[int, ...]
+    """The codes that training rows had, ascending; none for ridge."""
+    converged: bool
+    """Whether the solver ended before its last allowed iteration."""
+
+    def __post_init__(self) -> None:
+        codes = list(self.classes)
+        whole = all(type(number) is int for number in (self.n_features, self.n_classes, *codes))
+        logistic = (
+            len(codes) > 1 and codes == sorted(set(codes)) and 0 <= codes[0] <= codes[-1] < self.n_classes
+        )
+        ridge = not codes and self.n_classes == 0
+        if not whole or not {"logistic": logistic, "ridge": ridge}.get(self.kind):
+            raise ValueError(f"no linear model is described by {self}")
+
+    @property
+    def n_outputs(self) -> int:
+        """Columns of scores: one for a value and for two classes, else one a class."""
+        return len(self.classes) if len(self.classes) > 2 else 1
 
 
 class LinearModel:
-    """A fitted scikit-learn estimator that predicts by its coefficients alone."""
+    """Predicts by coefficients, shape (n_outputs, n_features), and intercepts, all float64."""
 
-    format = "skops"
+    format = "linear-safetensors"
 
-    def __init__(self, estimator: Estimator) -> None:
-        self._estimator = estimator
-        self._coefficients = np.atleast_2d(np.asarray(estimator.coef_, dtype=np.float64)).T
-        self._intercept = np.atleast_1d(np.asarray(estimator.intercept_, dtype=np.float64))
-
-    @property
-    def converged(self) -> bool:
-        """Whether the solver ended before its last allowed iteration."""
-        n_iterations = getattr(self._estimator, "n_iter_", None)
-        return n_iterations is None or bool(np.max(n_iterations) < _MAX_ITERATIONS)
+    def __init__(self, description: Description, coefficients: ArrayLike, intercept: ArrayLike) -> None:
+        self.description = description
+        self._coefficients = np.array(coefficients, dtype=np.float64, order="C")
+        self._intercept = np.array(intercept, dtype=np.float64)
+        shape = (description.n_outputs, description.n_features)
+        if self._coefficients.shape != shape or self._intercept.shape != shape[:1]:
+            found = f"{self._coefficients.shape} and {self._intercept.shape}"
+            raise ValueError(
+                f"coefficients and intercepts must have the shapes {shape} and {shape[:1]}. Got {found}"
+            )
+        if not (np.isfinite(self._coefficients).all() and np.isfinite(self._intercept).all()):
+            raise ValueError("coefficients and intercepts must be finite")
 
     def predict(self, features: Float32Matrix) -> Float64Array:
-        check_width(features, len(self._coefficients))
-        scores: Float64Array = features @ self._coefficients + self._intercept
-        if not hasattr(self._estimator, "classes_"):
+        check_width(features, self.description.n_features)
+        scores: Float64Array = features @ self._coefficients.T + self._intercept
+        if self.description.kind == "ridge":
             return scores[:, 0]
-        return self._widened(_sigmoid(scores) if scores.shape[1] == 1 else _softmax(scores))
+        return self._widened(_probabilities(scores))
 
     def _widened(self, probabilities: Float64Array) -> Float64Array:
         """Give classes that no training row had the probability 0."""
-        n_classes, seen = self._estimator.n_task_classes_, self._estimator.classes_
-        if len(seen) == n_classes:
+        n_classes, classes = self.description.n_classes, self.description.classes
+        if len(classes) == n_classes:
             return probabilities
         widened = np.zeros((len(probabilities), n_classes))
-        widened[:, seen] = probabilities
+        widened[:, classes] = probabilities
         return widened
 
     def save(self, folder: Path) -> None:
-        from skops import io
+        from safetensors.numpy import save_file
 
         with storage_errors(folder):
-            io.dump(self._estimator, folder / _FILE)
+            save_file({"coefficients": self._coefficients, "intercept": self._intercept}, folder / _NUMBERS)
+        write_json(folder / _DESCRIPTION, asdict(self.description))
 
     @staticmethod
     def load(folder: Path) -> LinearModel:
-        path = folder / _FILE
+        from safetensors import SafetensorError
+
         try:
-            _refuse_untrusted(path)
-            return LinearModel(_loaded(path))
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, zipfile.BadZipFile) as error:
-            raise ArtifactError(f"{path} is no linear model that raypipe saved: {error}.") from error
+            value = json.loads((folder / _DESCRIPTION).read_text())
+            description = Description(**{**value, "classes": tuple(value["classes"])})
+            return LinearModel(description, **_numbers(folder / _NUMBERS))
+        except (OSError, ValueError, TypeError, KeyError, RecursionError, SafetensorError) as error:
+            raise ArtifactError(f"{folder} holds no linear model that raypipe saved: {error}.") from error
 
 
-def _loaded(path: Path) -> Estimator:
-    from skops import io
+def _numbers(path: Path) -> dict[str, NDArray[np.float64]]:
+    """Read the arrays; a cast from another type would hide a damaged file."""
+    from safetensors.numpy import load_file
 
-    return io.load(path, trusted=sorted(TRUSTED_TYPES))
-
-
-def _refuse_untrusted(path: Path) -> None:
-    """Raise where the file names a class off the list or holds a pickle, before anything is built from it."""
-    with zipfile.ZipFile(path) as archive:
-        schema = json.loads(archive.read("schema.json"))
-        others = [name for name in archive.namelist() if name != "schema.json" and not name.endswith(".npy")]
-    unknown = sorted(set(_names(schema)) - TRUSTED_TYPES - _LOADERS) + others
-    if unknown:
-        raise ArtifactError(
-            f"{path} names {unknown[0]!r}, which no linear model holds; it was not loaded: "
-            "restore the model folder from a copy, or train again."
-        )
+    arrays = load_file(path)
+    others = [f"{name} of {array.dtype}" for name, array in arrays.items() if array.dtype != np.float64]
+    if others:
+        raise ValueError(f"its arrays must be float64. Got {others[0]}")
+    return arrays
 
 
-def _names(node: Json) -> Iterator[str]:
-    """Yield every class and every loader that a skops schema names."""
-    if isinstance(node, dict):
-        if "__class__" in node:
-            yield f"{node.get('__module__')}.{node['__class__']}"
-            yield str(node.get("__loader__"))
-        for value in node.values():
-            yield from _names(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _names(value)
+def _probabilities(scores: Float64Array) -> Float64Array:
+    """Return the softmax; a single score is that of the second of two classes, the first having 0."""
+    if scores.shape[1] == 1:
+        scores = np.concatenate([np.zeros_like(scores), scores], axis=1)
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    shares: Float64Array = powers / powers.sum(axis=1, keepdims=True)
+    return shares
 
 
 class LinearFamily:
@@ -143,42 +146,38 @@ class LinearFamily:
 
         fit = _fit_ridge if data.task.kind == "regression" else _fit_logistic
         with threadpool_limits(limits=terms.n_threads):
-            estimator = fit(float(params["strength"]), data)
-        yield 1, LinearModel(estimator)
+            model = fit(float(params["strength"]), data)
+        yield 1, model
 
 
-def _fit_logistic(strength: float, data: TrainingSet) -> Estimator:
+def _fit_logistic(strength: float, data: TrainingSet) -> LinearModel:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     estimator = LogisticRegression(C=1.0 / strength, max_iter=_MAX_ITERATIONS)
     with warnings.catch_warnings():
-        # A fit that was cut is a weaker model, not a failed one: n_iter_ keeps the fact, the score judges it.
+        # A fit that was cut is a weaker model, not a failed one: `converged` says so, the score judges.
         warnings.simplefilter("ignore", ConvergenceWarning)
         estimator.fit(data.x_train, data.y_train)
-    estimator.n_task_classes_ = data.task.n_classes
-    return estimator
+    description = Description(
+        kind="logistic",
+        n_features=data.x_train.shape[1],
+        n_classes=data.task.n_classes,
+        classes=tuple(estimator.classes_.tolist()),
+        converged=bool(np.max(estimator.n_iter_) < _MAX_ITERATIONS),
+    )
+    return LinearModel(description, estimator.coef_, estimator.intercept_)
 
 
-def _fit_ridge(strength: float, data: TrainingSet) -> Estimator:
+def _fit_ridge(strength: float, data: TrainingSet) -> LinearModel:
     """Fit to the standardised target, as float32 sums of large targets lose digits, and scale back."""
     from sklearn.linear_model import Ridge
 
     mean, scale = float(np.mean(data.y_train)), float(np.std(data.y_train)) or 1.0
-    solver = "cholesky" if data.x_train.shape[1] <= _MANY_FEATURES else "lsqr"
-    estimator = Ridge(alpha=strength, solver=solver)
+    n_features = data.x_train.shape[1]
+    estimator = Ridge(alpha=strength, solver="cholesky" if n_features <= _MANY_FEATURES else "lsqr")
     estimator.fit(data.x_train, ((data.y_train - mean) / scale).astype(np.float32))
-    estimator.coef_ = np.asarray(estimator.coef_, dtype=np.float64) * scale
-    estimator.intercept_ = np.float64(estimator.intercept_) * scale + mean
-    return estimator
-
-
-def _sigmoid(scores: Float64Array) -> Float64Array:
-    second = np.exp(-np.logaddexp(0.0, -scores[:, 0]))
-    return np.column_stack([1.0 - second, second])
-
-
-def _softmax(scores: Float64Array) -> Float64Array:
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    shares: Float64Array = powers / powers.sum(axis=1, keepdims=True)
-    return shares
+    coefficients = np.asarray(estimator.coef_, dtype=np.float64) * scale
+    intercept = float(estimator.intercept_) * scale + mean
+    description = Description("ridge", n_features, n_classes=0, classes=(), converged=True)
+    return LinearModel(description, coefficients[None, :], [intercept])

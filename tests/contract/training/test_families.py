@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import pickle
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -161,68 +159,3 @@ def test_a_pickle_in_place_of_a_file_is_never_run(family: str, tmp_path: Path) -
     assert not canary.exists()
     pickle.loads(pickle.dumps(Canary(canary))).close()
     assert canary.exists(), "the canary must be able to sing"
-
-
-def _skops_file(folder: Path) -> tuple[Path, dict[str, object], dict[str, bytes]]:
-    path = folder / "model.skops"
-    with zipfile.ZipFile(path) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    return path, json.loads(parts.pop("schema.json")), parts
-
-
-def _write(path: Path, schema: object, parts: dict[str, bytes]) -> None:
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, data in {**parts, "schema.json": json.dumps(schema).encode()}.items():
-            archive.writestr(name, data)
-
-
-@pytest.mark.parametrize(
-    "node",
-    [
-        {"__class__": "system", "__module__": "posix", "__loader__": "FunctionNode", "content": None},
-        {
-            "__class__": "Pipeline",
-            "__module__": "sklearn.pipeline",
-            "__loader__": "ObjectNode",
-            "content": {},
-        },
-        {"__class__": "dict", "__module__": "builtins", "__loader__": "ReduceNode", "content": {}},
-    ],
-)
-def test_a_skops_file_may_name_only_what_a_linear_model_holds(
-    node: dict[str, object], tmp_path: Path
-) -> None:
-    kept(trained("linear", training_set(2))[-1], tmp_path / "m")
-    path, schema, parts = _skops_file(tmp_path / "m")
-    content = schema["content"]
-    assert isinstance(content, dict)
-    content["content"]["verbose"] = node
-    _write(path, schema, parts)
-    with pytest.raises(ArtifactError, match="which no linear model holds; it was not loaded"):
-        load_model(tmp_path / "m", "skops")
-
-
-def test_a_skops_file_may_hold_arrays_only(tmp_path: Path) -> None:
-    kept(trained("linear", training_set(2))[-1], tmp_path / "m")
-    path, schema, parts = _skops_file(tmp_path / "m")
-    _write(path, schema, {**parts, "extra.pkl": b"x"})
-    with pytest.raises(ArtifactError, match=r"names 'extra.pkl'"):
-        load_model(tmp_path / "m", "skops")
-
-
-def test_a_linear_model_of_huge_targets_keeps_its_digits() -> None:
-    data = training_set(0)
-    far = replace(data, y_train=data.y_train + 1e9, y_validation=data.y_validation + 1e9)
-    near = trained("linear", data)[-1].predict(data.x_validation)
-    assert trained("linear", far)[-1].predict(data.x_validation) - 1e9 == pytest.approx(near, abs=0.01)
-
-
-def test_a_fit_that_was_cut_says_so() -> None:
-    from raypipe.training.families.linear import LinearModel
-
-    data = training_set(2, n_rows=400, n_features=30)
-    wild = (data.x_train * np.logspace(0, 3, 30)).astype(np.float32)
-    _, calm = next(family_of("linear").train({"strength": 1.0}, data, Terms(1, 0, 1)))
-    _, cut = next(family_of("linear").train({"strength": 1e-3}, replace(data, x_train=wild), Terms(1, 0, 1)))
-    assert isinstance(cut, LinearModel) and isinstance(calm, LinearModel)
-    assert calm.converged and not cut.converged

@@ -65,7 +65,7 @@ try:
         "codes": codes,
         "same_replica": after.replica == before,
         "capture": after.details["capture"],
-        "config": (folder / "haproxy" / "haproxy.cfg").read_text(),
+        "config": "".join(one.read_text() for one in (folder / "haproxy").glob("*/haproxy.cfg")),
         "n_answers": sum(one.status == 200 for one in answers),
     }))
 finally:

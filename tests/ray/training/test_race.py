@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from raypipe.training.trial import score_of
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
-SAFE_FILES = {"constant.json", "model.skops", "model.ubj", "model.safetensors", "architecture.json"}
+SAFE_FILES = {"constant.json", "model.json", "model.ubj", "model.safetensors", "architecture.json"}
 
 
 def raced(
@@ -59,6 +60,14 @@ def test_a_race_keeps_each_familys_best_and_nothing_else(tmp_path: Path) -> None
 
     board = judge(result, data, data.x_validation, data.y_validation, ordered_by_time=True, seed=0)
     assert board.winner != BASELINE and board.best.beats_baseline
+
+
+def test_the_budget_is_shared_between_the_families(tmp_path: Path) -> None:
+    result = raced(training_set(0), tmp_path, trials=12, families=["linear", "xgboost"])
+    assert Counter(trial.family for trial in result.trials) == {"linear": 4, "xgboost": 8}
+    for family in ("linear", "xgboost"):
+        params = [tuple(trial.params.items()) for trial in result.trials if trial.family == family]
+        assert len(set(params)) == len(params), "each trial tries something else"
 
 
 def test_an_early_end_is_told_from_a_full_run(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ def entry(family: str, *, behind: Interval | None = None, over: Interval | None 
     return LeaderboardEntry(
         family=family,
         trial_id="t1",
-        format="skops",
+        format="linear-safetensors",
         params={"strength": 0.1, "loss": "squared", "n_trees": 3},
         validation=Interval(0.9, 0.88, 0.92),
         test=Interval(0.8, 0.7, 0.9),

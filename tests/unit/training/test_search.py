@@ -1,25 +1,79 @@
 from __future__ import annotations
 
+import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from raypipe.core.errors import ConfigError, LabelError, TrainingError
 from raypipe.testing.training import AnsweringTrial, task_of, training_set
 from raypipe.training.family import Choice, family_of
-from raypipe.training.search import check_learnable, chosen, defaults, first_points, suggest
+from raypipe.training.search import (
+    TRIALS_PER_PARAMETER,
+    check_learnable,
+    chosen,
+    defaults,
+    first_point,
+    suggest,
+    turns,
+)
 
 FAMILIES = ("torch", "linear", "xgboost")
 
 
-def test_a_family_is_asked_for_first_and_then_only_its_own_parameters() -> None:
-    trial = AnsweringTrial({"family": "torch"})
-    suggest(trial, FAMILIES, task_of(2))
-    names = list(trial.asked)
-    assert names[0] == "family"
-    assert all(name.startswith("torch.") for name in names[1:])
-    assert len(names) == 1 + len(family_of("torch").space(task_of(2)))
+def share(families: Sequence[str], n_trials: int, n_classes: int = 2) -> Counter[str]:
+    return Counter(islice(turns(families, task_of(n_classes)), n_trials))
+
+
+def n_parameters(family: str, n_classes: int = 2) -> int:
+    return len(family_of(family).space(task_of(n_classes)))
+
+
+def test_the_families_take_turns_cheap_ones_first() -> None:
+    first = list(islice(turns(FAMILIES, task_of(2)), 6))
+    assert first == ["linear", "xgboost", "torch"] * 2
+
+
+def test_a_family_of_one_parameter_gets_four_trials_and_the_others_the_rest() -> None:
+    assert n_parameters("linear") == 1
+    assert share(FAMILIES, 24) == {"linear": 4, "xgboost": 10, "torch": 10}
+    assert share(("linear", "torch"), 24) == {"linear": 4, "torch": 20}
+
+
+def test_a_family_alone_gets_all() -> None:
+    assert share(("linear",), 24) == {"linear": 24}
+
+
+def test_large_budgets_are_shared_in_proportion_to_the_parameters() -> None:
+    n_in_all = sum(n_parameters(family) for family in FAMILIES)
+    shares = share(FAMILIES, TRIALS_PER_PARAMETER * n_in_all * 5)
+    assert shares == {family: TRIALS_PER_PARAMETER * n_parameters(family) * 5 for family in FAMILIES}
+
+
+@given(st.sets(st.sampled_from(FAMILIES), min_size=1), st.integers(1, 300), st.sampled_from([0, 2, 5]))
+def test_no_family_waits_while_it_has_fewer_trials_and_an_allowance(
+    families: set[str], n_trials: int, n_classes: int
+) -> None:
+    shares = share(sorted(families), n_trials, n_classes)
+    rounds = {one: shares[one] / (TRIALS_PER_PARAMETER * n_parameters(one, n_classes)) for one in families}
+    for one in families:
+        for other in families:
+            behind = shares[one] < shares[other] - 1
+            assert not (behind and rounds[one] < math.floor(rounds[other]))
+            assert not (behind and max(rounds.values()) < 1 and rounds[one] < 1)
+
+
+def test_only_the_familys_own_parameters_are_asked_for() -> None:
+    trial = AnsweringTrial()
+    assert suggest(trial, "torch", task_of(2)) == {"family": "torch"}
+    assert len(trial.asked) == n_parameters("torch")
+    assert all(name.startswith("torch.") for name in trial.asked)
 
 
 def test_what_is_chosen_comes_back_without_its_prefix() -> None:
@@ -29,12 +83,12 @@ def test_what_is_chosen_comes_back_without_its_prefix() -> None:
     )
 
 
-def test_the_first_points_are_the_defaults_cheap_ones_first() -> None:
-    points = first_points(FAMILIES, task_of(0))
-    assert [point["family"] for point in points] == ["linear", "xgboost", "torch"]
-    for point in points:
-        family, params = chosen(point)
-        assert params == defaults(family, task_of(0))
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_first_point_is_the_defaults_under_the_names_that_are_asked_for(family: str) -> None:
+    trial, point = AnsweringTrial(), first_point(family, task_of(0))
+    suggest(trial, family, task_of(0))
+    assert set(trial.asked) == set(point)
+    assert chosen({"family": family, **point}) == (family, defaults(family, task_of(0)))
 
 
 @pytest.mark.parametrize("family", FAMILIES)

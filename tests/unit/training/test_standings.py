@@ -27,7 +27,7 @@ def standing(
     reason: str = "",
 ) -> Standing:
     summary = TrialSummary(f"t{number}", family, {"strength": 1.0}, score, status, 3, 2.0, reason)
-    return Standing(summary, "skops", Path(f"/m/{number}") if saved else None)
+    return Standing(summary, "linear-safetensors", Path(f"/m/{number}") if saved else None)
 
 
 def ids(standings: tuple[Standing, ...]) -> list[str]:
@@ -70,7 +70,7 @@ def test_progress_of_a_failure_says_why() -> None:
 def test_a_candidate_keeps_what_its_trial_was() -> None:
     candidate = candidate_of(TRIALS[0], Path("/kept"))
     assert (candidate.family, candidate.score, candidate.folder) == ("linear", 0.7, Path("/kept"))
-    assert (candidate.trial_id, candidate.format, candidate.train_s) == ("t1", "skops", 2.0)
+    assert (candidate.trial_id, candidate.format, candidate.train_s) == ("t1", "linear-safetensors", 2.0)
     with pytest.raises(ValueError, match="t5 has no score"):
         candidate_of(TRIALS[4], Path("/kept"))
 
