@@ -246,15 +246,14 @@ class Loop:
         self._say("register", f"{version.version}: {winner.family}")
         return version
 
-    def release(self, version: str, *, reason: str) -> Pointer:
+    def release(self, version: str, *, expected: str | None, reason: str) -> Pointer:
         """Make a version the champion and point the endpoint to it; replicas follow by themselves.
 
-        Raises UnknownVersion for a version that is not registered, StaleEpoch where another release was
-        faster. What served before is left to `rollback`.
+        `expected` is the present champion, None where there is none yet. Raises UnknownVersion for a version
+        that is not registered, StaleEpoch where another release was faster.
         """
         name = self.config.name
         model = self.registry.model_version(name, version)
-        expected = self.registry.alias(name, CHAMPION)
         change = self.registry.set_alias(name, CHAMPION, version, expected=expected, reason=reason)
         return self._point(Pointer(version, model.manifest_sha256, change.epoch))
 

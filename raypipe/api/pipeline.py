@@ -120,19 +120,8 @@ class Pipeline:
         Raises UnknownVersion, and ServingError where the endpoint refuses the version: then the version that
         served before is the champion again.
         """
-        loop = self._loop(self._connected)
         before = self.registry.alias(self.config.name, CHAMPION)
-        answering = self.status().endpoint is not None
-        pointer = loop.release(version, reason=reason or "promoted by hand")
-        if not answering:
-            return None
-        try:
-            wait_for_epoch(endpoint_spec(self.config).url, pointer.epoch, timeout_s=RELEASE_TIMEOUT_S)
-        except ServingError as error:
-            if before is not None:
-                loop.release(before, reason=f"{version} was refused: {error}")
-            raise
-        return self._deployed()
+        return self._released(version, before, reason or "promoted by hand")
 
     def rollback(self) -> Deployment | None:
         """Make the version that served before the champion again; raises UnknownVersion if there was none."""
@@ -190,6 +179,23 @@ class Pipeline:
         with session(self.config.cluster, self.config.root):
             yield plan(total_cpus(), self.config.serving, self.config.training.resources)
 
+    def _released(self, version: str, before: str | None, reason: str) -> Deployment | None:
+        loop = self._loop(self._connected)
+        answering = self.status().endpoint is not None
+        pointer = loop.release(version, expected=before, reason=reason)
+        if not answering:
+            return None
+        n_replicas = self.config.serving.replicas.min
+        try:
+            url = endpoint_spec(self.config).url
+            wait_for_epoch(url, pointer.epoch, timeout_s=RELEASE_TIMEOUT_S, n_replicas=n_replicas)
+        except ServingError as error:
+            if before is not None:
+                # Where another release came in between, it stays: `expected` no longer holds.
+                loop.release(before, expected=version, reason=f"{version} was refused: {error}")
+            raise
+        return self._deployed()
+
     def _settle(self, version: str | None) -> None:
         """Bring registry and pointer to what shall serve; both stay where they agree already."""
         loop = self._loop(self._connected)
@@ -199,7 +205,7 @@ class Pipeline:
             raise UnknownVersion(f"{self.config.name} has no version to deploy; run the pipeline first.")
         pointer = read_pointer(self.config.folder.pointer)
         if wanted != champion:
-            loop.release(wanted, reason="deployed" if champion else "the first version")
+            loop.release(wanted, expected=champion, reason="deployed" if champion else "the first version")
         elif pointer is None or pointer.version != champion:
             loop.point_again()
 

@@ -132,7 +132,9 @@ def _allowed(name: str, rule: ColumnRule, dtype: pl.DataType) -> pl.Series:
 
 def _require(name: str, key: str, what: str, dtype: pl.DataType, fits: bool) -> None:
     if not fits:
-        raise ConfigError(f"data.contract.columns.{name}: {key} needs {what}. The column {name!r} is {dtype}.")
+        raise ConfigError(
+            f"data.contract.columns.{name}: {key} needs {what}. The column {name!r} is {dtype}."
+        )
 
 
 def _stopped(rule: Rule, count: int, rows: pl.DataFrame) -> DataError:

@@ -7,12 +7,10 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from raypipe.core.errors import ServingError
 from raypipe.core.ids import Json
-from raypipe.serving.pointer import Pointer, read_pointer, write_pointer
 
 POLL_INTERVAL_S = 0.05
 
@@ -118,38 +116,6 @@ def wait_for_epoch(
                 return status
         sleep(POLL_INTERVAL_S)
     raise ServingError(f"{url} did not come to epoch {epoch} within {timeout_s:g} seconds: {last}")
-
-
-def wait_until_ready(url: str, version: str, timeout_s: float) -> EndpointStatus:
-    """Wait until the endpoint answers with `version`; raises ServingError where time is up."""
-    status = wait_for_epoch(url, 0, timeout_s=timeout_s)
-    if status.version != version:
-        raise ServingError(f"{url} must answer with version {version}. Got {status.version}.")
-    return status
-
-
-def release(
-    path: Path,
-    pointer: Pointer,
-    url: str,
-    *,
-    next_epoch: Callable[[], int],
-    timeout_s: float = 60.0,
-    n_replicas: int = 1,
-) -> EndpointStatus:
-    """Move the pointer at `path` and wait until the endpoint at `url` has followed.
-
-    Where a replica refuses the version, the pointer goes back to the one before, under the epoch that
-    `next_epoch` gives, so that a replica started later can load it; then the ServingError is raised.
-    """
-    before = read_pointer(path)
-    write_pointer(path, pointer)
-    try:
-        return wait_for_epoch(url, pointer.epoch, timeout_s=timeout_s, n_replicas=n_replicas)
-    except ServingError:
-        if before is not None and read_pointer(path) == pointer:
-            write_pointer(path, Pointer(before.version, before.manifest_sha256, next_epoch()))
-        raise
 
 
 def _check_not_refused(url: str, status: EndpointStatus, epoch: int) -> None:

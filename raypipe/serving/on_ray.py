@@ -6,6 +6,7 @@ code replaces replicas, new ones before old ones.
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import socket
@@ -76,6 +77,8 @@ def deployed() -> tuple[str, ...]:
 
 
 def _start_serve(settings: ServingSettings) -> None:
+    # Serve tells the driver of each of its steps; progress is told by who called.
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
     if not serve.status().proxies:
         _check_port(settings)
     serve.start(

@@ -26,7 +26,15 @@ from raypipe.training.config import TrainingSettings
 from raypipe.training.family import ParamValue, Terms, family_of
 from raypipe.training.leaderboard import BASELINE
 from raypipe.training.race import Candidate, RaceResult, TrainingSet, TrialSummary
-from raypipe.training.search import N_RUNGS, REDUCTION, check_learnable, chosen, first_point, suggest, turns
+from raypipe.training.search import (
+    N_RUNGS,
+    REDUCTION,
+    check_learnable,
+    chosen,
+    first_point,
+    next_family,
+    suggest,
+)
 from raypipe.training.standings import (
     Standing,
     best_of_families,
@@ -176,15 +184,18 @@ class SearchByFamily(Searcher):  # type: ignore[misc]  # Ray is untyped here
     family whose trials are all better, or all worse, than the others'.
     """
 
-    def __init__(self, turns: Iterator[str], of_family: Mapping[str, Searcher], mode: str) -> None:
+    def __init__(self, of_family: Mapping[str, Searcher], task: Task, mode: str) -> None:
         super().__init__(metric="score", mode=mode)
-        self._turns = turns
         self._of_family = of_family
+        self._task = task
+        self._n_trials = dict.fromkeys(of_family, 0)
         self._of_trial: dict[str, Searcher] = {}
 
     def suggest(self, trial_id: str) -> dict[str, ParamValue] | None:
         if trial_id not in self._of_trial:
-            self._of_trial[trial_id] = self._of_family[next(self._turns)]
+            family = next_family(self._n_trials, self._task)
+            self._n_trials[family] += 1
+            self._of_trial[trial_id] = self._of_family[family]
         params: dict[str, ParamValue] | None = self._of_trial[trial_id].suggest(trial_id)
         return params
 
@@ -204,7 +215,7 @@ def _searcher(data: TrainingSet, settings: TrainingSettings, mode: str) -> Searc
     of_family: dict[str, Searcher] = {
         name: _parzen(name, data.task, settings.seed, mode) for name in settings.families
     }
-    return SearchByFamily(turns(settings.families, data.task), of_family, mode)
+    return SearchByFamily(of_family, data.task, mode)
 
 
 def _parzen(family: str, task: Task, seed: int, mode: str) -> Searcher:

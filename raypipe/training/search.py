@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 
 from raypipe.core.errors import LabelError, TrainingError
 from raypipe.training.family import Params, ParamValue, Suggestions, family_of
@@ -18,20 +18,21 @@ TRIALS_PER_PARAMETER = 4
 _CHEAPEST_FIRST = ("linear", "xgboost", "torch")
 
 
-def turns(families: Sequence[str], task: Task) -> Iterator[str]:
-    """Yield the family of each trial, without end: each in turn, cheap ones first.
+def next_family(n_trials: Mapping[str, int], task: Task) -> str:
+    """Return the family of the next trial, from how many trials each has had: in turn, cheap ones first.
 
     A family that has had `TRIALS_PER_PARAMETER` trials for each of its parameters waits until all others
     have had theirs, and then may have as many again. So few trials are shared equally, but for families
     with few parameters, and many in proportion to the parameters. Scores play no part: a family that is
     behind after its defaults may lead when it is tuned.
     """
-    allowance = {one: TRIALS_PER_PARAMETER * max(1, len(family_of(one).space(task))) for one in families}
-    n_trials = dict.fromkeys(sorted(families, key=_CHEAPEST_FIRST.index), 0)
-    while True:
-        family = min(n_trials, key=lambda one: (n_trials[one] // allowance[one], n_trials[one]))
-        n_trials[family] += 1
-        yield family
+
+    def before(family: str) -> tuple[int, int, int]:
+        n_parameters = max(1, len(family_of(family).space(task)))
+        rounds = n_trials[family] // (TRIALS_PER_PARAMETER * n_parameters)
+        return rounds, n_trials[family], _CHEAPEST_FIRST.index(family)
+
+    return min(n_trials, key=before)
 
 
 def suggest(trial: Suggestions, family: str, task: Task) -> dict[str, ParamValue]:

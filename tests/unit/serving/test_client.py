@@ -10,7 +10,7 @@ import pytest
 
 from raypipe.core.errors import ServingError
 from raypipe.serving import client
-from raypipe.serving.client import EndpointStatus, release, wait_for_epoch, wait_until_ready
+from raypipe.serving.client import EndpointStatus, wait_for_epoch
 from raypipe.serving.pointer import Pointer, read_pointer, write_pointer
 
 
@@ -144,56 +144,3 @@ def test_waiting_ends_when_time_is_up(server: Scripted) -> None:
     server.say(status("v1", 1, refused=refusal(1)))
     with pytest.raises(ServingError, match="epoch 2 within 1 seconds: it answers with version v1, epoch 1"):
         wait(server, 2, timeout_s=1.0)
-
-
-def test_waiting_for_a_version(server: Scripted) -> None:
-    server.say(status("v1", 1))
-    assert wait_until_ready(server.url, "v1", timeout_s=5).epoch == 1
-    with pytest.raises(ServingError, match=r"must answer with version v2. Got v1"):
-        wait_until_ready(server.url, "v2", timeout_s=5)
-
-
-V1, V2 = Pointer("v1", "a" * 64, 1), Pointer("v2", "b" * 64, 2)
-
-
-def test_a_release_moves_the_pointer_and_waits(server: Scripted, tmp_path: Path) -> None:
-    path = tmp_path / "pointer.json"
-    write_pointer(path, V1)
-    server.say(status("v2", 2))
-    assert release(path, V2, server.url, next_epoch=lambda: 3).version == "v2"
-    assert read_pointer(path) == V2
-
-
-def test_a_release_that_is_refused_puts_the_pointer_back_under_a_newer_epoch(
-    server: Scripted, tmp_path: Path
-) -> None:
-    path = tmp_path / "pointer.json"
-    write_pointer(path, V1)
-    server.say(status("v1", 1, refused=refusal(2)))
-    with pytest.raises(ServingError, match="refused the version"):
-        release(path, V2, server.url, next_epoch=lambda: 3)
-    assert read_pointer(path) == Pointer("v1", V1.manifest_sha256, 3)
-
-
-def test_a_first_release_that_is_refused_leaves_its_pointer(server: Scripted, tmp_path: Path) -> None:
-    server.say(status("v1", 1, refused=refusal(2)))
-    with pytest.raises(ServingError):
-        release(tmp_path / "pointer.json", V2, server.url, next_epoch=lambda: 3)
-    assert read_pointer(tmp_path / "pointer.json") == V2
-
-
-def test_a_release_that_was_overtaken_is_left_alone(
-    server: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "pointer.json"
-    write_pointer(path, V1)
-    v9 = Pointer("v9", "c" * 64, 9)
-
-    def overtaken(*_: object, **__: object) -> EndpointStatus:
-        write_pointer(path, v9)
-        raise ServingError("refused")
-
-    monkeypatch.setattr(client, "wait_for_epoch", overtaken)
-    with pytest.raises(ServingError):
-        release(path, V2, server.url, next_epoch=lambda: 10)
-    assert read_pointer(path) == v9

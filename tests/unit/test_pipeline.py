@@ -1,0 +1,117 @@
+"""The stages of the loop that need no Ray: releases, what rollback goes back to, what a run's id follows from."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raypipe.config.load import parse_config
+from raypipe.config.yaml_text import Plain
+from raypipe.core.errors import StaleEpoch, UnknownVersion
+from raypipe.data.versions import DataVersion
+from raypipe.pipeline import CHAMPION, Loop, Trials, undone
+from raypipe.registry.manifest import ManifestDraft
+from raypipe.registry.store import Registry
+from raypipe.serving.pointer import read_pointer
+from raypipe.testing import FakeClock
+
+SETTINGS: dict[str, Plain] = {
+    "name": "credit",
+    "home": "home",
+    "data": {"sources": [{"name": "files", "format": "csv", "path": "rows/*.csv"}], "label": "group"},
+}
+
+
+def no_ray() -> AbstractContextManager[Trials]:
+    raise AssertionError("this stage needs no Ray")
+
+
+@pytest.fixture
+def loop(tmp_path: Path) -> Loop:
+    """Return a loop whose registry holds v1, v2 and v3."""
+    config = parse_config(SETTINGS, tmp_path)
+    config.root.prepare()
+    registry = Registry(config.root.registry_url, FakeClock())
+    for number in (1, 2, 3):
+        staged = config.folder.root / "staging" / str(number)
+        staged.mkdir(parents=True)
+        (staged / "model.txt").write_text(str(number))
+        draft = ManifestDraft("credit", "d-1", f"r-{number}", {}, "linear", "json", {}, {}, {})
+        registry.register("credit", staged, config.folder.models, draft)
+    return Loop(config, registry, FakeClock(), no_ray)
+
+
+def release(loop: Loop, *versions: str) -> None:
+    for version in versions:
+        loop.release(version, expected=loop.registry.alias("credit", CHAMPION), reason="test")
+
+
+def test_a_release_moves_alias_and_pointer_under_one_epoch(loop: Loop) -> None:
+    pointer = loop.release("v1", expected=None, reason="the first")
+    assert read_pointer(loop.config.folder.pointer) == pointer
+    assert loop.registry.alias("credit", CHAMPION) == "v1"
+    assert pointer.epoch == loop.registry.epoch("credit")
+    assert pointer.manifest_sha256 == loop.registry.model_version("credit", "v1").manifest_sha256
+
+
+def test_of_two_releases_at_once_one_is_told(loop: Loop) -> None:
+    release(loop, "v1", "v2")
+    with pytest.raises(StaleEpoch):
+        loop.release("v3", expected="v1", reason="decided while v1 still was the champion")
+    pointer = read_pointer(loop.config.folder.pointer)
+    assert pointer is not None and pointer.version == loop.registry.alias("credit", CHAMPION) == "v2"
+
+
+def test_an_unknown_version_is_not_released(loop: Loop) -> None:
+    with pytest.raises(UnknownVersion):
+        loop.release("v9", expected=None, reason="")
+    assert read_pointer(loop.config.folder.pointer) is None
+
+
+def test_a_pointer_left_behind_follows_the_registry_again(loop: Loop) -> None:
+    release(loop, "v1")
+    loop.registry.set_alias("credit", CHAMPION, "v2", reason="then the process died")
+    assert loop.point_again().version == "v2"
+    pointer = read_pointer(loop.config.folder.pointer)
+    assert pointer is not None and pointer.version == "v2"
+
+
+def test_rollback_goes_back_step_by_step_and_not_forth(loop: Loop) -> None:
+    release(loop, "v1", "v2", "v3")
+    assert loop.previous_champion() == "v2"
+    release(loop, "v2")
+    assert loop.previous_champion() == "v1"
+    release(loop, "v1")
+    with pytest.raises(UnknownVersion, match="no other champion"):
+        loop.previous_champion()
+
+
+@given(st.lists(st.sampled_from(["v1", "v2", "v3", "v4"]), max_size=20))
+def test_what_stands_is_a_path_without_returns(releases: list[str]) -> None:
+    standing = undone(releases)
+    assert len(set(standing)) == len(standing)
+    assert standing[-1:] == releases[-1:]
+    assert standing[:1] == releases[:1]
+
+
+def test_a_run_id_follows_from_what_changes_the_model(loop: Loop, data_version: DataVersion) -> None:
+    def run_id(**changes: Plain) -> str:
+        config = parse_config({**SETTINGS, **changes}, Path("/anywhere/else"))
+        return replace(loop, config=config).run_id(data_version)
+
+    base = run_id()
+    assert run_id(serving={"port": 9000}, cluster={"cpus": 1}, home="elsewhere") == base
+    assert run_id(training={"resources": {"max_concurrent": 1}}) == base
+    assert run_id(training={"seed": 1}) != base
+    assert run_id(processing={"use_time": True}) != base
+
+
+@pytest.fixture
+def data_version() -> DataVersion:
+    now = FakeClock().now()
+    return DataVersion("d-1", None, 0, (), (), 10, (), 0, (), now)
