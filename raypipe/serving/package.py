@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from raypipe.core.files import storage_errors, write_json
 from raypipe.core.ids import Json
+from raypipe.monitoring.reference import Reference, write_reference
 from raypipe.registry.card import CardColumn, CardEntry, CardPart, ModelCard, render_card
 from raypipe.serving.golden import golden_rows, read_golden, write_golden
 from raypipe.serving.predictor import MODEL_FOLDER, TRANSFORM_NAME, Predictor
@@ -18,6 +19,7 @@ from raypipe.training.leaderboard import BASELINE, Leaderboard
 from raypipe.training.models import load_model
 
 if TYPE_CHECKING:
+    from raypipe.data.profile import Profile
     from raypipe.data.split import Split
     from raypipe.processing.transform import FittedTransform
     from raypipe.training.race import Candidate
@@ -42,6 +44,8 @@ class Package:
     split: Split
     task: Task
     leaderboard: Leaderboard
+    profile: Profile | None = None
+    """Of the training rows; made anew where it is not given."""
 
 
 def write_package(folder: Path, package: Package) -> None:
@@ -54,11 +58,20 @@ def write_package(folder: Path, package: Package) -> None:
         shutil.copytree(package.candidate.folder, folder / MODEL_FOLDER)
     write_json(folder / TRANSFORM_NAME, package.transform.to_json())
     write_json(folder / SETTINGS_NAME, package.settings)
+    write_reference(folder, _reference(package))
     model = load_model(folder / MODEL_FOLDER, package.candidate.format)
     rows = golden_rows(package.split.test, package.transform.inputs)
     write_golden(Predictor(package.transform, package.task, model), rows, folder)
     with storage_errors(folder):
         (folder / CARD_NAME).write_text(render_card(_card(package, _example(folder))), encoding="utf-8")
+
+
+def _reference(package: Package) -> Reference:
+    from raypipe.data.profile import Profile
+
+    inputs = package.transform.inputs
+    names = [column.name for column in inputs]
+    return Reference.of(package.profile or Profile.of_table(package.split.train, names), inputs)
 
 
 def _card(package: Package, example: Mapping[str, Json]) -> ModelCard:

@@ -1,4 +1,4 @@
-"""The stages of the loop that need no Ray: releases, what rollback goes back to, what a run's id follows from."""
+"""The stages of the loop that need no Ray: releases, what rollback goes back to, the id of a run."""
 
 from __future__ import annotations
 

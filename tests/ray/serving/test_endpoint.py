@@ -115,7 +115,8 @@ def captured(folder: PipelineHome) -> list[Record]:
 
 
 def move(spec: EndpointSpec, pointer: Pointer) -> client.EndpointStatus:
-    return client.release(spec.folder.pointer, pointer, spec.url, next_epoch=lambda: pointer.epoch + 1)
+    write_pointer(spec.folder.pointer, pointer)
+    return client.wait_for_epoch(spec.url, pointer.epoch, timeout_s=60)
 
 
 def test_rows_are_answered_and_errors_told_in_place(spec: EndpointSpec) -> None:

@@ -4,14 +4,12 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 
 import pytest
 
 from raypipe.core.errors import ServingError
 from raypipe.serving import client
 from raypipe.serving.client import EndpointStatus, wait_for_epoch
-from raypipe.serving.pointer import Pointer, read_pointer, write_pointer
 
 
 class Scripted(HTTPServer):

@@ -1,0 +1,71 @@
+"""What people are told unasked. An alert's key keeps it from being raised twice."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from raypipe.control.config import RetrainingSettings
+from raypipe.control.events import (
+    AlertRaised,
+    Event,
+    Evidence,
+    GateJudged,
+    PromotionFailed,
+    RetrainFailed,
+    RetrainLost,
+    WindowScored,
+)
+
+
+def alert_on(event: Event) -> AlertRaised | None:
+    """Return the alert that a fact is worth whatever the settings are; None for most.
+
+    It follows from the fact alone, so it is in the state as soon as the fact is, and no crash loses it.
+    """
+    match event:
+        case RetrainFailed(at, decision=decision, reason=reason):
+            return AlertRaised(at, f"{decision}/failed", f"{decision} failed: {reason}", Evidence())
+        case RetrainLost(at, decision=decision):
+            text = f"{decision} was lost: nothing knows its job any more"
+            return AlertRaised(at, f"{decision}/failed", text, Evidence())
+        case GateJudged(at, decision=decision) if event.verdict != "pass":
+            return AlertRaised(at, f"{decision}/gate", _stays(event), Evidence())
+        case PromotionFailed(at, decision=decision, version=version, reason=reason):
+            text = f"{version} of {decision} could not be promoted: {reason}"
+            return AlertRaised(at, f"{decision}/promotion", text, Evidence())
+        case _:
+            return None
+
+
+def alerts_on_window(
+    pipeline: str, window: WindowScored, settings: RetrainingSettings
+) -> tuple[AlertRaised, ...]:
+    """Return what a window of the champion is worth; raised at most once a day for each version."""
+    triggers, found = settings.triggers, list[AlertRaised]()
+    key = f"{pipeline}/{{}}/{window.version}"
+    quality, bound = window.quality, triggers.quality_bound
+    if quality is not None and bound is not None and quality.surely_beyond(bound):
+        text = f"{window.version} has the live {quality.metric} {quality.value:.4g}, beyond the bound {bound:g}"
+        evidence = Evidence(n_labels=window.n_labels, quality=quality, quality_bound=bound)
+        found.append(AlertRaised(window.at, daily(key.format("quality"), window.at), text, evidence))
+    if triggers.drift != "off" and window.drifted:
+        text = f"inputs of {window.version} have drifted: {', '.join(window.drifted)}"
+        evidence = Evidence(n_labels=window.n_labels, drifted=window.drifted)
+        found.append(AlertRaised(window.at, daily(key.format("drift"), window.at), text, evidence))
+    return tuple(found)
+
+
+def alert_on_cap(pipeline: str, at: datetime, n_per_day: int, evidence: Evidence) -> AlertRaised:
+    """Return the alert that a retrain is due and the day has had all it may have."""
+    text = f"a retrain is due, but {n_per_day} in 24 hours are all that retraining.max_per_day allows"
+    return AlertRaised(at, daily(f"{pipeline}/cap", at), text, evidence)
+
+
+def daily(key: str, at: datetime) -> str:
+    """Return a key that is another one each day, in UTC."""
+    return f"{key}/{at.astimezone(UTC):%Y-%m-%d}"
+
+
+def _stays(judged: GateJudged) -> str:
+    why = "; ".join(judged.reasons) or judged.verdict
+    return f"{judged.champion or 'the champion'} stays, {judged.version} did not pass its gate: {why}"

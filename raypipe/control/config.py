@@ -1,0 +1,83 @@
+"""What the `retraining` part of a config says."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from raypipe.control.cron import CronError, next_time, parse_cron
+from raypipe.core.settings import Settings
+
+Mode = Literal["auto", "approve", "manual"]
+DriftPolicy = Literal["off", "alert", "retrain"]
+DAY_S = 86_400.0
+
+
+class TriggerSettings(Settings):
+    """What asks for a retrain; a person may always."""
+
+    schedule: str | None = None
+    """Times in UTC as five cron fields, such as `30 3 * * mon`: minute, hour, day, month, weekday."""
+    new_labels: Annotated[int, Field(ge=1)] | None = None
+    """Labels that have come since the last retrain."""
+    quality_bound: float | None = None
+    """A bound on live quality, lower or upper as the metric asks; the whole 95% interval must be beyond it."""
+    drift: DriftPolicy = "alert"
+    """What follows when an input's values drift: drift alone need not do harm."""
+
+    @field_validator("schedule")
+    @classmethod
+    def _comes_round(cls, schedule: str | None) -> str | None:
+        if schedule is None:
+            return None
+        try:
+            parse_cron(schedule)
+        except CronError as error:
+            raise ValueError(str(error)) from error
+        if next_time(schedule, datetime(2026, 1, 1, tzinfo=UTC)) is None:
+            raise ValueError(f"a schedule must name a day that exists. Got {schedule!r}")
+        return schedule
+
+
+class GateSettings(Settings):
+    """What a challenger must show on recent labelled rows that neither model was trained or tuned on."""
+
+    min_rows: Annotated[int, Field(ge=1)] = 100
+    """With fewer rows the verdict is inconclusive, and the champion stays."""
+    margin: Annotated[float, Field(ge=0)] = 0.0
+    """How much better, in the task's metric, the whole 95% interval of the gain must be."""
+
+
+class ApprovalSettings(Settings):
+    """How long a person may take, and what holds if none answers."""
+
+    timeout_s: Annotated[float, Field(gt=0)] = DAY_S
+    default: Literal["reject", "approve"] = "reject"
+
+
+class AlertSettings(Settings):
+    """Where alerts go beside the log."""
+
+    webhook: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = None
+    """A URL that takes alerts as JSON by POST, at least once each; `key` tells repetitions."""
+
+
+class RetrainingSettings(Settings):
+    """When to learn again, and who decides what serves."""
+
+    mode: Mode = "auto"
+    """`auto` retrains and promotes, `approve` promotes when a person says so, `manual` does neither unasked."""
+    triggers: TriggerSettings = TriggerSettings()
+    warm_up_labels: Annotated[int, Field(ge=0)] = 200
+    """Labels since the last retrain before live rows may ask for another; a schedule does not wait for them."""
+    cool_down_s: Annotated[float, Field(ge=0)] = 60.0
+    """Rest after a retrain's verdict; each failure in a row doubles it, up to 64 times."""
+    max_per_day: Annotated[int, Field(ge=1, le=10_000)] = 24
+    """Retrains in 24 hours beyond which only a person starts another."""
+    job_timeout_s: Annotated[float, Field(gt=0)] = 1_800.0
+    """How long a retrain may take, and how long its gate."""
+    gate: GateSettings = GateSettings()
+    approval: ApprovalSettings = ApprovalSettings()
+    alerts: AlertSettings = AlertSettings()

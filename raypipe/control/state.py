@@ -1,0 +1,135 @@
+"""What the controller knows: all of it folds from the ledger, none of it is kept elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from raypipe.control.config import RetrainingSettings
+from raypipe.control.events import AlertRaised, Evidence, RetrainRequested, Trigger
+
+N_REMEMBERED = 100
+"""Keys of alerts, and requests, that are remembered, so that the state stays small."""
+MAX_DOUBLINGS = 6
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Watching:
+    """Nothing is under way."""
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """A retrain was decided; its job exists once `submitted`."""
+
+    decision: str
+    trigger: Trigger
+    evidence: Evidence
+    since: datetime
+    n_labels_before: int
+    """What the next retrain counts new labels from, should this one make no version."""
+    submitted: bool = False
+    stopping_since: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Gating:
+    """A challenger is being compared with the champion."""
+
+    decision: str
+    version: str
+    champion: str | None
+    since: datetime
+
+
+@dataclass(frozen=True)
+class AwaitingApproval:
+    """A challenger passed its gate, and waits for the word of a person or of the policy."""
+
+    decision: str
+    version: str
+    champion: str | None
+    since: datetime
+
+
+@dataclass(frozen=True)
+class Promoting:
+    """A challenger shall take the champion's place."""
+
+    decision: str
+    version: str
+    champion: str | None
+    since: datetime
+
+
+Phase: TypeAlias = Watching | Retraining | Gating | AwaitingApproval | Promoting
+
+
+@dataclass(frozen=True)
+class State:
+    """All that the next decision depends on."""
+
+    pipeline: str
+    phase: Phase = Watching()
+    controller: int = 0
+    """The epoch of the newest controller."""
+    champion: str | None = None
+    champion_epoch: int = 0
+    n_decisions: int = 0
+    decided_at: tuple[datetime, ...] = ()
+    """When retrains were decided, as far back as a day before the last one."""
+    ended_at: datetime | None = None
+    """When the last verdict fell, or a person rolled back."""
+    n_failures: int = 0
+    """Retrains in a row that made no version."""
+    n_labels: int = 0
+    """How many labels there were when the last retrain was decided."""
+    schedule: str | None = None
+    schedule_from: datetime | None = None
+    """Times of the schedule up to here are done with."""
+    requested: RetrainRequested | None = None
+    """What a person asked for and has not got yet."""
+    requests: tuple[RetrainRequested, ...] = ()
+    alerts: tuple[str, ...] = ()
+    """Keys that were raised."""
+    unsent: tuple[AlertRaised, ...] = field(default=())
+
+    @property
+    def next_decision(self) -> str:
+        """The id of the next decision, which is also that of its job."""
+        return f"{self.pipeline}-retrain-{self.n_decisions + 1}"
+
+    @property
+    def decision(self) -> str | None:
+        """The id of the decision under way."""
+        return None if isinstance(self.phase, Watching) else self.phase.decision
+
+
+def rests_until(state: State, settings: RetrainingSettings) -> datetime | None:
+    """Return the end of the cool-down after the last verdict; None where there was none."""
+    if state.ended_at is None:
+        return None
+    return state.ended_at + timedelta(seconds=settings.cool_down_s * 2 ** min(state.n_failures, MAX_DOUBLINGS))
+
+
+def cap_reached(state: State, now: datetime, settings: RetrainingSettings) -> bool:
+    """Return whether the last 24 hours have had all the retrains that a day may have."""
+    return sum(at > now - DAY for at in state.decided_at) >= settings.max_per_day
+
+
+def latest_time(state: State) -> datetime | None:
+    """Return the latest time in the state; a clock that shows less went back."""
+    return max(_times(state), default=None)
+
+
+def _times(state: State) -> Iterator[datetime]:
+    yield from state.decided_at
+    if state.ended_at is not None:
+        yield state.ended_at
+    if state.schedule_from is not None:
+        yield state.schedule_from
+    if not isinstance(state.phase, Watching):
+        yield state.phase.since

@@ -1,0 +1,89 @@
+"""What asks for a retrain, and what keeps it from being decided."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TypeAlias
+
+from raypipe.control.config import RetrainingSettings
+from raypipe.control.cron import next_time
+from raypipe.control.events import Evidence, Observation, Ticked, Trigger, WindowScored
+from raypipe.control.state import State, cap_reached, rests_until
+
+Due: TypeAlias = tuple[Trigger, Evidence]
+
+
+def due(state: State, seen: Observation, settings: RetrainingSettings) -> Due | None:
+    """Return what asks for a retrain now, a person's wish before all else; None where nothing does."""
+    if state.champion is None:
+        return None
+    by_hand = _by_hand(state, seen)
+    if by_hand is not None or settings.mode == "manual":
+        return by_hand
+    return (
+        _by_quality(state, seen, settings)
+        or _by_labels(state, seen, settings)
+        or _by_drift(state, seen, settings)
+        or _by_schedule(state, seen)
+    )
+
+
+def may_start(state: State, asks: Due, now: datetime, settings: RetrainingSettings) -> bool:
+    """Return whether neither the cool-down nor the cap is in the way; a person's wish knows no cap."""
+    rests = rests_until(state, settings)
+    rested = rests is None or now >= rests
+    return rested and (asks[0] == "hand" or not cap_reached(state, now, settings))
+
+
+def _by_hand(state: State, seen: Observation) -> Due | None:
+    asked = state.requested
+    return asked and ("hand", Evidence(n_labels=seen.n_labels, by=asked.by, note=asked.note))
+
+
+def _by_quality(state: State, seen: Observation, settings: RetrainingSettings) -> Due | None:
+    bound = settings.triggers.quality_bound
+    if bound is None or not isinstance(seen, WindowScored) or not _warm(state, seen, settings):
+        return None
+    if seen.quality is None or not seen.quality.surely_beyond(bound):
+        return None
+    return "quality", _evidence(state, seen, bound)
+
+
+def _by_drift(state: State, seen: Observation, settings: RetrainingSettings) -> Due | None:
+    if settings.triggers.drift != "retrain" or not isinstance(seen, WindowScored):
+        return None
+    if not seen.drifted or not _warm(state, seen, settings):
+        return None
+    return "drift", _evidence(state, seen, settings.triggers.quality_bound)
+
+
+def _by_labels(state: State, seen: Observation, settings: RetrainingSettings) -> Due | None:
+    wanted = settings.triggers.new_labels
+    if wanted is None or seen.n_labels is None or seen.n_labels - state.n_labels < wanted:
+        return None
+    return "labels", _evidence(state, seen, settings.triggers.quality_bound)
+
+
+def _by_schedule(state: State, seen: Observation) -> Due | None:
+    """A time that was missed, or fell into a cool-down, is made up for once."""
+    if state.schedule is None or state.schedule_from is None:
+        return None
+    scheduled = next_time(state.schedule, state.schedule_from)
+    if scheduled is None or scheduled > seen.at:
+        return None
+    return "schedule", Evidence(n_labels=seen.n_labels, scheduled_for=scheduled)
+
+
+def _warm(state: State, window: WindowScored, settings: RetrainingSettings) -> bool:
+    """Return whether a window is the champion's, and a retrain would have labels that the last one had not."""
+    is_champions = window.version == state.champion
+    return is_champions and window.n_labels - state.n_labels >= settings.warm_up_labels
+
+
+def _evidence(state: State, seen: Observation, bound: float | None) -> Evidence:
+    new = None if seen.n_labels is None else seen.n_labels - state.n_labels
+    match seen:
+        case WindowScored():
+            return Evidence(seen.n_labels, new, seen.quality, bound, seen.drifted)
+        case Ticked():
+            return Evidence(seen.n_labels, new)

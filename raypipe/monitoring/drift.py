@@ -1,0 +1,156 @@
+"""Drift: how the values of each input differ from those of the training rows.
+
+Population stability index (Siddiqi, "Credit risk scorecards", 2006): the sum over the bins of
+`(p - q) * ln(p / q)`, p and q the bin's shares of live and of training rows, missing values being a bin too.
+Below 0.1 is called stable, above 0.25 a shift. An empty bin would make it infinite, so no share counts as
+less than 1e-4, nor as less than half a row: with n live rows of no drift and k bins it is about k/n + k/R.
+
+Kolmogorov-Smirnov distance: the largest difference of the two distribution functions, over the values that
+there are. It is seen at the edges of the bins only, and so is at most what single values would give.
+
+    >>> round(psi((90, 10), (50, 50)), 3)
+    0.879
+    >>> round(psi((100, 0), (90, 10)), 3)
+    0.31
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING, assert_never
+
+from raypipe.core.errors import SchemaError
+from raypipe.data.schema import Column
+from raypipe.monitoring.config import MonitoringSettings
+from raypipe.monitoring.reference import (
+    CategoryBins,
+    NumberBins,
+    PresenceBins,
+    Reference,
+    ReferenceColumn,
+)
+from raypipe.monitoring.report import FeatureDrift
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["MIN_SHARE", "Counts", "FeatureDrift", "counts", "drift", "ks", "psi"]
+
+MIN_SHARE = 1e-4
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many rows fell into each bin of each column of a reference; counts of parts add up."""
+
+    columns: tuple[tuple[int, ...], ...]
+
+    def __add__(self, other: Counts) -> Counts:
+        """Return the counts of both together; raises SchemaError for counts by another reference."""
+        if [len(one) for one in self.columns] != [len(one) for one in other.columns]:
+            raise SchemaError("Counts to add must be by one reference. Got counts of other bins.")
+        pairs = zip(self.columns, other.columns, strict=True)
+        return Counts(tuple(tuple(a + b for a, b in zip(x, y, strict=True)) for x, y in pairs))
+
+
+def counts(reference: Reference, table: pa.Table) -> Counts:
+    """Count a table's rows by the bins of a reference; a column that is not there is missing in each row."""
+    return Counts(tuple(_column_counts(one, table) for one in reference.columns))
+
+
+def drift(reference: Reference, counted: Counts, settings: MonitoringSettings) -> tuple[FeatureDrift, ...]:
+    """Return how far each column has moved; it has drifted from `drift.psi` on, given `min_rows` rows."""
+    pairs = zip(reference.columns, counted.columns, strict=True)
+    return tuple(_feature(one, live, settings) for one, live in pairs)
+
+
+def psi(live: Sequence[int], training: Sequence[int]) -> float | None:
+    """Return the population stability index of two counts of the same bins; None where one has no rows."""
+    n_live, n_training = sum(live), sum(training)
+    if not n_live or not n_training:
+        return None
+    pairs = zip(_shares(live, n_live), _shares(training, n_training), strict=True)
+    return sum((p - q) * math.log(p / q) for p, q in pairs)
+
+
+def ks(live: Sequence[int], training: Sequence[int]) -> float | None:
+    """Return the largest difference of two distribution functions, counted in the same bins, in order."""
+    n_live, n_training = sum(live), sum(training)
+    if not n_live or not n_training:
+        return None
+    pairs = zip(accumulate(live), accumulate(training), strict=True)
+    return max(abs(a / n_live - b / n_training) for a, b in pairs)
+
+
+def _shares(counted: Sequence[int], n: int) -> list[float]:
+    least = max(MIN_SHARE, 0.5 / n)
+    return [max(count / n, least) for count in counted]
+
+
+def _feature(one: ReferenceColumn, live: tuple[int, ...], settings: MonitoringSettings) -> FeatureDrift:
+    n_rows = sum(live)
+    moved = psi(live, one.counts)
+    is_ordered = isinstance(one.bins, NumberBins)
+    return FeatureDrift(
+        column=one.column.name,
+        psi=moved,
+        ks=ks(live[:-1], one.counts[:-1]) if is_ordered else None,
+        n_rows=n_rows,
+        missing_ratio=live[-1] / n_rows if n_rows else 0.0,
+        unseen_ratio=sum(live[i] for i in one.bins.unseen) / n_rows if n_rows else 0.0,
+        drifted=moved is not None and moved >= settings.drift.psi and n_rows >= settings.min_rows,
+    )
+
+
+def _column_counts(one: ReferenceColumn, table: pa.Table) -> tuple[int, ...]:
+    if one.column.name not in table.column_names:
+        return (*[0] * one.bins.n, table.num_rows)
+    column = table[one.column.name]
+    match one.bins:
+        case NumberBins():
+            found = _count_numbers(one.bins, one.column, column)
+        case CategoryBins():
+            found = _count_texts(one.bins, column)
+        case PresenceBins():
+            found = _count_present(one.column, column)
+        case _:
+            assert_never(one.bins)
+    return (*found, table.num_rows - sum(found))
+
+
+def _count_numbers(bins: NumberBins, column: Column, values: pa.ChunkedArray) -> list[int]:
+    import numpy as np
+
+    from raypipe.data.arrays import as_numbers
+
+    numbers = as_numbers(values, column.kind).drop_nulls().to_numpy().astype(np.float64)
+    finite = numbers[np.isfinite(numbers)]
+    at = np.searchsorted(bins.edges, finite, side="left") + 1
+    at[finite < bins.minimum] = 0
+    return [int(n) for n in np.bincount(at, minlength=bins.n)]
+
+
+def _count_texts(bins: CategoryBins, values: pa.ChunkedArray) -> list[int]:
+    from raypipe.data.arrays import distinct_texts
+
+    places = {text: i for i, text in enumerate(bins.own)}
+    places |= dict.fromkeys(bins.others or (), len(bins.own))
+    found = [0] * bins.n
+    texts, n_each, _ = distinct_texts(values)
+    for text, n in zip(texts, n_each, strict=True):
+        found[places.get(text, bins.n - 1)] += n
+    return found
+
+
+def _count_present(column: Column, values: pa.ChunkedArray) -> list[int]:
+    import numpy as np
+
+    from raypipe.data.arrays import as_numbers
+
+    if column.kind == "timestamp":
+        return [len(values) - values.null_count]
+    numbers = as_numbers(values, column.kind).drop_nulls().to_numpy()
+    return [int(np.isfinite(numbers).sum())]

@@ -1,0 +1,146 @@
+"""Live quality: the task's own metric on the newest labelled rows."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from raypipe.monitoring.config import MonitoringSettings
+from raypipe.monitoring.report import LiveQuality, VersionQuality
+from raypipe.stats.bootstrap import block_length_for, bootstrap, percentile_interval
+from raypipe.stats.metrics import METRICS, Weighted
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    Target: TypeAlias = NDArray[np.int64] | NDArray[np.float64]
+
+__all__ = ["JudgedTask", "LiveQuality", "live_quality"]
+
+N_VERSIONS = 5
+"""Of so many versions that answered last, a score is shown."""
+
+
+class JudgedTask(Protocol):
+    """What quality needs to know of a task; `raypipe.training.task.Task` is one."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def classes(self) -> Sequence[str | int | float | bool]:
+        """The order of the probabilities; empty for regression."""
+        ...
+
+    @property
+    def metric(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Labelled rows ready for a metric."""
+
+    y: Target
+    predictions: NDArray[np.float64]
+    n_left_out: int
+
+    def scored(self, metric: str) -> Weighted:
+        return METRICS[metric].prepare(self.y, self.predictions)
+
+
+def live_quality(
+    rows: pa.Table, task: JudgedTask, settings: MonitoringSettings, *, version: str, seed: int
+) -> LiveQuality | None:
+    """Score the newest `window_labels` labelled rows that `version` answered.
+
+    `rows` are those of `raypipe.monitoring.labels.join`. The newest rows are those answered last, whenever
+    their label came: late and corrected labels do not make an old answer new. Rows in time order are
+    resampled in blocks. None with fewer than `min_labels` usable rows. Earlier versions are scored where
+    their answers fit the same task.
+    """
+    used = _usable(_newest(rows, version, settings.window_labels), task)
+    n = len(used.y)
+    if n < settings.min_labels:
+        return None
+    scored = used.scored(task.metric)
+    draws = bootstrap([scored], n, seed=seed, block_length=block_length_for(n))
+    low, high = percentile_interval(draws[:, 0])
+    return LiveQuality(
+        metric=task.metric,
+        value=_score(used, task.metric),
+        low=_defined(low),
+        high=_defined(high),
+        n_labels=n,
+        n_left_out=used.n_left_out,
+        by_version=_by_version(rows, task, settings.window_labels),
+    )
+
+
+def _by_version(rows: pa.Table, task: JudgedTask, window: int) -> tuple[VersionQuality, ...]:
+    import polars as pl
+
+    versions = pl.Series(rows["version"]).reverse().unique(maintain_order=True).head(N_VERSIONS).to_list()
+    found = ((version, _usable(_newest(rows, version, window), task)) for version in versions)
+    return tuple(VersionQuality(version, _score(used, task.metric), len(used.y)) for version, used in found)
+
+
+def _newest(rows: pa.Table, version: str, window: int) -> pa.Table:
+    import pyarrow.compute as pc
+
+    answered = rows.filter(pc.equal(rows["version"], version))
+    return answered.slice(max(0, answered.num_rows - window))
+
+
+def _usable(rows: pa.Table, task: JudgedTask) -> _Rows:
+    return _classified(rows, task) if task.kind == "classification" else _amounts(rows)
+
+
+def _classified(rows: pa.Table, task: JudgedTask) -> _Rows:
+    import numpy as np
+
+    texts = rows["label"].to_pylist()
+    codes = {text: _code(json.loads(text), task) for text in set(texts)}
+    n_classes = len(task.classes)
+    kept = [
+        (codes[text], given)
+        for text, given in zip(texts, rows["probabilities"].to_pylist(), strict=True)
+        if codes[text] is not None and given is not None and len(given) == n_classes
+    ]
+    y = np.array([code for code, _ in kept], np.int64)
+    probabilities = np.array([given for _, given in kept], np.float64).reshape(len(kept), n_classes)
+    return _Rows(y, probabilities, len(texts) - len(kept))
+
+
+def _code(label: object, task: JudgedTask) -> int | None:
+    """Return the position of a class; `1` and `1.0` are one class, `true` and `1` are two."""
+    for code, known in enumerate(task.classes):
+        if known == label and isinstance(known, bool) == isinstance(label, bool):
+            return code
+    return None
+
+
+def _amounts(rows: pa.Table) -> _Rows:
+    import numpy as np
+
+    texts = zip(rows["label"].to_pylist(), rows["prediction"].to_pylist(), strict=True)
+    pairs = [(json.loads(label), json.loads(given)) for label, given in texts]
+    kept = [(y, given) for y, given in pairs if _is_amount(y) and _is_amount(given)]
+    y = np.array([y for y, _ in kept], np.float64)
+    return _Rows(y, np.array([given for _, given in kept], np.float64), len(pairs) - len(kept))
+
+
+def _is_amount(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _score(used: _Rows, metric: str) -> float | None:
+    return _defined(METRICS[metric](used.y, used.predictions)) if len(used.y) else None
+
+
+def _defined(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,52 @@
+"""One look at live traffic: drift on the newest rows, quality on the newest labels."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from raypipe.monitoring.config import MonitoringSettings
+from raypipe.monitoring.quality import JudgedTask
+from raypipe.monitoring.reference import Reference
+from raypipe.monitoring.report import WindowReport
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["WindowReport", "measure"]
+
+
+def measure(
+    reference: Reference,
+    task: JudgedTask,
+    predictions: pa.Table,
+    labels: pa.Table,
+    settings: MonitoringSettings,
+    *,
+    version: str,
+    at: datetime,
+    seed: int = 0,
+) -> WindowReport:
+    """Measure the serving version, whose reference and task are given, on what was captured.
+
+    The tables are as `raypipe.data.committer` reads them, in any order. The rows compared with the training
+    rows are the newest ones, whichever version answered them. Equal arguments give an equal report.
+    """
+    from raypipe.data.live import answered_once, decode_inputs
+    from raypipe.monitoring.drift import counts, drift
+    from raypipe.monitoring.labels import join
+    from raypipe.monitoring.quality import live_quality
+
+    joined = join(predictions, labels)
+    answered = answered_once(predictions)
+    newest = answered.slice(max(0, answered.num_rows - settings.window_rows))
+    counted = counts(reference, decode_inputs(newest["inputs"], reference.inputs))
+    return WindowReport(
+        at=at,
+        version=version,
+        n_rows=newest.num_rows,
+        n_labels=joined.counts.n_labelled,
+        quality=live_quality(joined.rows, task, settings, version=version, seed=seed),
+        drift=drift(reference, counted, settings),
+        labels=joined.counts,
+    )
