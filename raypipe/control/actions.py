@@ -63,9 +63,10 @@ class AskApproval:
 
 @dataclass(frozen=True)
 class Promote:
-    """Release a version in the place of `champion`, unless another took it; say `Promoted` or `PromotionFailed`.
+    """Release a version in the place of `champion`, unless another took it; say how it went.
 
-    Where the version is the champion already, as after a crash, only see that the endpoint follows.
+    That is `Promoted` or `PromotionFailed`. Where the version is the champion already, as after a crash,
+    only see that the endpoint follows.
     """
 
     decision: str

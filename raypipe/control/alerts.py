@@ -45,7 +45,9 @@ def alerts_on_window(
     key = f"{pipeline}/{{}}/{window.version}"
     quality, bound = window.quality, triggers.quality_bound
     if quality is not None and bound is not None and quality.surely_beyond(bound):
-        text = f"{window.version} has the live {quality.metric} {quality.value:.4g}, beyond the bound {bound:g}"
+        text = (
+            f"{window.version} has the live {quality.metric} {quality.value:.4g}, beyond the bound {bound:g}"
+        )
         evidence = Evidence(n_labels=window.n_labels, quality=quality, quality_bound=bound)
         found.append(AlertRaised(window.at, daily(key.format("quality"), window.at), text, evidence))
     if triggers.drift != "off" and window.drifted:

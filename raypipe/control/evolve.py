@@ -183,9 +183,7 @@ def _judged(state: State, event: GateJudged | Approved | Rejected) -> State:
                 state, phase=AwaitingApproval(gating.decision, gating.version, gating.champion, at)
             )
         case Approved(at, version=version), AwaitingApproval() as waiting if version == waiting.version:
-            return replace(
-                state, phase=Promoting(waiting.decision, waiting.version, waiting.champion, at)
-            )
+            return replace(state, phase=Promoting(waiting.decision, waiting.version, waiting.champion, at))
         case Rejected(at, version=version), AwaitingApproval() as waiting if version == waiting.version:
             return _ended(state, at)
         case _:
@@ -224,9 +222,7 @@ def _crowned(state: State, version: str, epoch: int, at: datetime | None = None)
             return _ended(state, at or phase.since)
         case Gating() | AwaitingApproval() as phase:
             # What was shown against the former champion says nothing about this one.
-            return replace(
-                state, phase=Gating(phase.decision, phase.version, version, at or phase.since)
-            )
+            return replace(state, phase=Gating(phase.decision, phase.version, version, at or phase.since))
         case _:
             return state
 

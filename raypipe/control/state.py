@@ -112,7 +112,15 @@ def rests_until(state: State, settings: RetrainingSettings) -> datetime | None:
     """Return the end of the cool-down after the last verdict; None where there was none."""
     if state.ended_at is None:
         return None
-    return state.ended_at + timedelta(seconds=settings.cool_down_s * 2 ** min(state.n_failures, MAX_DOUBLINGS))
+    return state.ended_at + timedelta(
+        seconds=settings.cool_down_s * 2 ** min(state.n_failures, MAX_DOUBLINGS)
+    )
+
+
+def rested(state: State, now: datetime, settings: RetrainingSettings) -> bool:
+    """Return whether the cool-down is over."""
+    until = rests_until(state, settings)
+    return until is None or now >= until
 
 
 def cap_reached(state: State, now: datetime, settings: RetrainingSettings) -> bool:

@@ -7,6 +7,7 @@ caller's time is the only time: a month runs in less than a second.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -24,8 +25,8 @@ from raypipe.control.actions import (
 )
 from raypipe.control.alerts import alert_on_cap, alerts_on_window
 from raypipe.control.config import RetrainingSettings
+from raypipe.control.deadlines import overdue, settle
 from raypipe.control.events import (
-    POLICY,
     AlertRaised,
     Approved,
     ChampionChanged,
@@ -34,13 +35,10 @@ from raypipe.control.events import (
     Fact,
     GateJudged,
     Observation,
-    Promoted,
     PromotionFailed,
     Rejected,
     RetrainDecided,
-    RetrainLost,
     RetrainRequested,
-    RetrainTimedOut,
     RolledBack,
     Ticked,
     WindowScored,
@@ -53,12 +51,12 @@ from raypipe.control.state import (
     Retraining,
     State,
     Watching,
+    cap_reached,
     latest_time,
+    rested,
 )
-from raypipe.control.triggers import due, may_start
+from raypipe.control.triggers import Due, due
 
-STOP_GRACE = timedelta(minutes=2)
-"""How long a job may take to be stopped before it counts as lost."""
 CLOCK_TOLERANCE = timedelta(hours=3)
 """A clock that goes back by less is waited for, by more is believed, as cron does."""
 
@@ -93,7 +91,7 @@ def _acts(before: State, after: State, event: Event, settings: RetrainingSetting
     if not isinstance(event, (WindowScored, Ticked)) and not _is_in_ledger(event):
         actions.append(Record(event))
     if after.phase != before.phase:
-        actions += [*_rejection(event), *_duties(after, settings)]
+        actions += [*_rejection(before, event), *_duties(after, settings)]
     return actions + [_send(alert) for alert in after.unsent if alert not in before.unsent]
 
 
@@ -129,8 +127,11 @@ def _ask(phase: AwaitingApproval, settings: RetrainingSettings) -> AskApproval:
     return AskApproval(phase.decision, phase.version, until)
 
 
-def _rejection(event: Event) -> tuple[Action, ...]:
+def _rejection(before: State, event: Event) -> tuple[Action, ...]:
     match event:
+        case Rejected() if before.decision is not None:
+            why = event.note or f"rejected by {event.by}"
+            return (Reject(before.decision, event.version, why),)
         case GateJudged(verdict="fail" | "inconclusive"):
             why = "; ".join(event.reasons) or event.verdict
             return (Reject(event.decision, event.version, why),)
@@ -146,77 +147,13 @@ def _send(alert: AlertRaised) -> SendAlert:
 
 def _follows(state: State, event: Event, settings: RetrainingSettings) -> Fact | None:
     """Return the next fact that the state calls for; the controller's own clock alone moves deadlines."""
-    settled = _settled(state, event.at, settings)
+    settled = settle(state, event.at, settings)
     if settled is not None or not isinstance(event, (WindowScored, Ticked)):
         return settled
     latest = latest_time(state)
     if latest is not None and latest - event.at >= CLOCK_TOLERANCE:
         return ClockSetBack(event.at, controller=state.controller)
-    return _overdue(state, event.at, settings) or _noticed(state, event, settings)
-
-
-def _settled(state: State, at: datetime, settings: RetrainingSettings) -> Fact | None:
-    """Return what holds already in the phase, without anyone's answer."""
-    match state.phase:
-        case Gating() as phase if phase.version == phase.champion:
-            return _undecided(state, phase, at, "the retrain led to the champion itself")
-        case AwaitingApproval() as phase if settings.mode == "auto":
-            return Approved(at, phase.version, POLICY, "it passed its gate", controller=state.controller)
-        case _:
-            return None
-
-
-def _overdue(state: State, now: datetime, settings: RetrainingSettings) -> Fact | None:
-    """Return the end of a wait that took too long; so every retrain ends in a verdict."""
-    phase, epoch = state.phase, state.controller
-    if isinstance(phase, Watching):
-        return None
-    waited = now - phase.since
-    too_long = waited >= timedelta(seconds=settings.job_timeout_s)
-    match phase:
-        case Retraining(stopping_since=None):
-            return RetrainTimedOut(now, phase.decision, controller=epoch) if too_long else None
-        case Retraining():
-            stopping = now - (phase.stopping_since or now)
-            return RetrainLost(now, phase.decision, controller=epoch) if stopping >= STOP_GRACE else None
-        case Gating():
-            return _undecided(state, phase, now, "the gate took too long") if too_long else None
-        case AwaitingApproval():
-            unanswered = waited >= timedelta(seconds=settings.approval.timeout_s)
-            return _unanswered(state, phase, now, settings) if unanswered else None
-        case Promoting():
-            return _unconfirmed(state, phase, now) if too_long else None
-        case _:
-            assert_never(phase)
-
-
-def _undecided(state: State, phase: Gating, at: datetime, why: str) -> GateJudged:
-    return GateJudged(
-        at,
-        phase.decision,
-        phase.version,
-        phase.champion,
-        verdict="inconclusive",
-        n_rows=0,
-        reasons=(why,),
-        controller=state.controller,
-    )
-
-
-def _unanswered(state: State, phase: AwaitingApproval, now: datetime, settings: RetrainingSettings) -> Fact:
-    approval = settings.approval
-    answer = Approved if approval.default == "approve" else Rejected
-    note = f"nobody answered within {approval.timeout_s:g} s"
-    return answer(now, phase.version, POLICY, note, controller=state.controller)
-
-
-def _unconfirmed(state: State, phase: Promoting, now: datetime) -> Fact:
-    if state.champion == phase.version:
-        return Promoted(
-            now, phase.decision, phase.version, state.champion_epoch, controller=state.controller
-        )
-    reason = "nothing was heard of its release in time"
-    return PromotionFailed(now, phase.decision, phase.version, reason, controller=state.controller)
+    return overdue(state, event.at, settings) or _noticed(state, event, settings)
 
 
 def _noticed(state: State, seen: Observation, settings: RetrainingSettings) -> Fact | None:
@@ -224,13 +161,18 @@ def _noticed(state: State, seen: Observation, settings: RetrainingSettings) -> F
     if isinstance(seen, WindowScored) and seen.version == state.champion:
         for alert in alerts_on_window(state.pipeline, seen, settings):
             if alert.key not in state.alerts:
-                return _signed(alert, state)
+                return replace(alert, controller=state.controller)
     asks = due(state, seen, settings) if isinstance(state.phase, Watching) else None
-    if asks is None:
+    if asks is None or not rested(state, seen.at, settings):
         return None
-    if may_start(state, asks, seen.at, settings):
-        trigger, evidence = asks
-        return RetrainDecided(
-            seen.at, state.next_decision, trigger, evidence, state.champion, controller=state.controller
-        )
-    return None
+    if asks[0] == "hand" or not cap_reached(state, seen.at, settings):
+        return _decision(state, asks, seen.at)
+    alert = alert_on_cap(state.pipeline, seen.at, settings.max_per_day, asks[1])
+    return None if alert.key in state.alerts else replace(alert, controller=state.controller)
+
+
+def _decision(state: State, asks: Due, at: datetime) -> RetrainDecided:
+    trigger, evidence = asks
+    return RetrainDecided(
+        at, state.next_decision, trigger, evidence, state.champion, controller=state.controller
+    )

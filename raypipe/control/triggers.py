@@ -1,14 +1,13 @@
-"""What asks for a retrain, and what keeps it from being decided."""
+"""What asks for a retrain."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TypeAlias
 
 from raypipe.control.config import RetrainingSettings
 from raypipe.control.cron import next_time
 from raypipe.control.events import Evidence, Observation, Ticked, Trigger, WindowScored
-from raypipe.control.state import State, cap_reached, rests_until
+from raypipe.control.state import State
 
 Due: TypeAlias = tuple[Trigger, Evidence]
 
@@ -28,16 +27,11 @@ def due(state: State, seen: Observation, settings: RetrainingSettings) -> Due | 
     )
 
 
-def may_start(state: State, asks: Due, now: datetime, settings: RetrainingSettings) -> bool:
-    """Return whether neither the cool-down nor the cap is in the way; a person's wish knows no cap."""
-    rests = rests_until(state, settings)
-    rested = rests is None or now >= rests
-    return rested and (asks[0] == "hand" or not cap_reached(state, now, settings))
-
-
 def _by_hand(state: State, seen: Observation) -> Due | None:
     asked = state.requested
-    return asked and ("hand", Evidence(n_labels=seen.n_labels, by=asked.by, note=asked.note))
+    if asked is None:
+        return None
+    return "hand", Evidence(n_labels=seen.n_labels, by=asked.by, note=asked.note)
 
 
 def _by_quality(state: State, seen: Observation, settings: RetrainingSettings) -> Due | None:

@@ -11,7 +11,7 @@ there are. It is seen at the edges of the bins only, and so is at most what sing
     >>> round(psi((90, 10), (50, 50)), 3)
     0.879
     >>> round(psi((100, 0), (90, 10)), 3)
-    0.31
+    0.295
 """
 
 from __future__ import annotations
