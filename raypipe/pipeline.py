@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from raypipe.data.profile import Profile
     from raypipe.data.split import Split
     from raypipe.processing.transform import FittedTransform
+    from raypipe.training.compare import Comparison
     from raypipe.training.models import Float32Matrix
     from raypipe.training.race import RaceResult, TrainingSet
     from raypipe.training.task import Task
@@ -49,6 +50,8 @@ class Prepared:
     split: Split
     task: Task
     transform: FittedTransform
+    profile: Profile
+    """Of the training rows."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ class Loop:
         data = self.collect()
         run = self.run_id(data)
         done = None if force else self.finished(run, data)
-        return done or self.learn(run, data)
+        return done or self.learn(run, data, self.prepare(data))
 
     def collect(self) -> DataVersion:
         """Read the sources, apply the contract, and keep the rows as an immutable version."""
@@ -130,9 +133,62 @@ class Loop:
         self._say("done before", f"{found.version} was learned from the same rows and settings")
         return Outcome(run, data, found, Leaderboard.from_json(found.metrics), is_new=False)
 
-    def learn(self, run: str, data: DataVersion) -> Outcome:
-        """Prepare, race, judge and register; what was tested is what is registered."""
-        prepared = self.prepare(data)
+    def retrain(self, decision: str) -> tuple[Outcome, Comparison]:
+        """Learn from the sources and all labelled live traffic, and compare with the champion.
+
+        The rows of the comparison are the newest live ones, which neither was trained or tuned on. A decision
+        that was carried out before is not again. Raises DataError where there are too few new labels.
+        """
+        data = self.grow()
+        prepared = self.prepare_grown(data)
+        outcome = self.finished(decision, data) or self.learn(decision, data, prepared)
+        return outcome, self.compare(outcome.version, prepared)
+
+    def grow(self) -> DataVersion:
+        """Join what was captured and labelled to the rows of the sources, as the next version."""
+        from raypipe.data.growth import grow
+
+        version = grow(
+            self.config.data,
+            self.config.folder,
+            self.collect(),
+            find=partial(self.registry.data_version, self.config.name),
+            clock=self.clock,
+            progress=self.progress,
+        )
+        self.registry.add_data_version(self.config.name, version)
+        return version
+
+    def prepare_grown(self, data: DataVersion) -> Prepared:
+        """Split so that only live rows choose and judge which the champion's data version does not hold."""
+        from raypipe.data.growth import live_ids, read_grown, split_grown
+
+        champion = self.registry.model_version(self.config.name, self._champion())
+        known = self.registry.data_version(self.config.name, champion.data_version)
+        rows = read_grown(self.config.folder, data)
+        seen = live_ids(self.config.folder, known) if known else frozenset()
+        split = split_grown(rows, self.config.data.split, seen=seen, time=self.config.data.time)
+        return self._prepared(data, rows.select([column.name for column in data.columns]), split)
+
+    def compare(self, version: ModelVersion, prepared: Prepared) -> Comparison:
+        """Score a version beside the champion on the test rows; raises ArtifactError for a damaged one."""
+        from raypipe.serving.predictor import load_predictor
+        from raypipe.training.compare import compare
+
+        champion = self.registry.model_version(self.config.name, self._champion())
+        self._say(
+            "gate", f"{version.version} beside {champion.version}, {prepared.split.test.num_rows:,} rows"
+        )
+        answers = []
+        for one in (champion, version):
+            predictor = load_predictor(self.config.folder.model(one.version), one.manifest_sha256)
+            features = predictor.transform.transform_table(prepared.split.test)
+            answers.append((one.version, predictor.model.predict(features)))
+        target = prepared.task.encode(prepared.split.test[prepared.task.label])
+        return compare(prepared.task, target, answers[0], answers[1], seed=self.config.training.seed)
+
+    def learn(self, run: str, data: DataVersion, prepared: Prepared) -> Outcome:
+        """Race, judge and register; what was tested is what is registered."""
         with self.compute() as trials:
             features = self.encode(prepared)
             race = self.race(run, features, trials)
@@ -143,25 +199,12 @@ class Loop:
     def prepare(self, data: DataVersion) -> Prepared:
         """Split the rows, by time where there is one, and fit the features on the training part alone."""
         from raypipe.data.ingest import read_rows
-        from raypipe.data.profile import Profile
         from raypipe.data.split import split_rows
-        from raypipe.processing.fit import fit_transform
-        from raypipe.training.task import infer_task
 
         self._say("prepare", "reading and splitting rows")
         rows = read_rows(self.config.folder, data)
-        self._keep_profile(data, Profile.of_table(rows))
-        task = infer_task(
-            self.config.training, self.config.data.label_name, rows[self.config.data.label_name]
-        )
-        split = split_rows(
-            rows, self.config.data.split, time=self.config.data.time, seed=self.config.training.seed
-        )
-        transform = fit_transform(
-            Profile.of_table(split.train), data.columns, self.config.data, self.config.processing
-        )
-        self._say("prepare", f"{len(transform.feature_names)} features of {len(transform.inputs)} columns")
-        return Prepared(split, task, transform)
+        seed, time = self.config.training.seed, self.config.data.time
+        return self._prepared(data, rows, split_rows(rows, self.config.data.split, time=time, seed=seed))
 
     def encode(self, prepared: Prepared) -> TrainingSet:
         """Turn the training and validation rows into features and targets."""
@@ -277,6 +320,25 @@ class Loop:
         write_pointer(self.config.folder.pointer, pointer)
         self._say("release", f"{pointer.version} is the champion, epoch {pointer.epoch}")
         return pointer
+
+    def _prepared(self, data: DataVersion, rows: pa.Table, split: Split) -> Prepared:
+        from raypipe.data.profile import Profile
+        from raypipe.processing.fit import fit_transform
+        from raypipe.training.task import infer_task
+
+        label = self.config.data.label_name
+        self._keep_profile(data, Profile.of_table(rows))
+        task = infer_task(self.config.training, label, rows[label])
+        profile = Profile.of_table(split.train)
+        transform = fit_transform(profile, data.columns, self.config.data, self.config.processing)
+        self._say("prepare", f"{len(transform.feature_names)} features of {len(transform.inputs)} columns")
+        return Prepared(split, task, transform, profile)
+
+    def _champion(self) -> str:
+        champion = self.registry.alias(self.config.name, CHAMPION)
+        if champion is None:
+            raise UnknownVersion(f"{self.config.name} has no champion to compare with; run and release one.")
+        return champion
 
     def _features(self, transform: FittedTransform, rows: pa.Table) -> Float32Matrix:
         compute = self.config.processing.compute

@@ -42,18 +42,18 @@ def alerts_on_window(
 ) -> tuple[AlertRaised, ...]:
     """Return what a window of the champion is worth; raised at most once a day for each version."""
     triggers, found = settings.triggers, list[AlertRaised]()
-    key = f"{pipeline}/{{}}/{window.version}"
     quality, bound = window.quality, triggers.quality_bound
     if quality is not None and bound is not None and quality.surely_beyond(bound):
-        text = (
-            f"{window.version} has the live {quality.metric} {quality.value:.4g}, beyond the bound {bound:g}"
-        )
+        score = f"{quality.metric} {quality.value}"
+        text = f"{window.version} has the live {score}, surely beyond the bound {bound:g}"
+        key = daily(f"{pipeline}/quality/{window.version}", window.at)
         evidence = Evidence(n_labels=window.n_labels, quality=quality, quality_bound=bound)
-        found.append(AlertRaised(window.at, daily(key.format("quality"), window.at), text, evidence))
+        found.append(AlertRaised(window.at, key, text, evidence))
     if triggers.drift != "off" and window.drifted:
         text = f"inputs of {window.version} have drifted: {', '.join(window.drifted)}"
+        key = daily(f"{pipeline}/drift/{window.version}", window.at)
         evidence = Evidence(n_labels=window.n_labels, drifted=window.drifted)
-        found.append(AlertRaised(window.at, daily(key.format("drift"), window.at), text, evidence))
+        found.append(AlertRaised(window.at, key, text, evidence))
     return tuple(found)
 
 

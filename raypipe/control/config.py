@@ -23,7 +23,7 @@ class TriggerSettings(Settings):
     new_labels: Annotated[int, Field(ge=1)] | None = None
     """Labels that have come since the last retrain."""
     quality_bound: float | None = None
-    """A bound on live quality, lower or upper as the metric asks; the whole 95% interval must be beyond it."""
+    """A bound on live quality, lower or upper as the metric asks, that the whole 95% interval is beyond."""
     drift: DriftPolicy = "alert"
     """What follows when an input's values drift: drift alone need not do harm."""
 
@@ -68,10 +68,10 @@ class RetrainingSettings(Settings):
     """When to learn again, and who decides what serves."""
 
     mode: Mode = "auto"
-    """`auto` retrains and promotes, `approve` promotes when a person says so, `manual` does neither unasked."""
+    """`auto` retrains and promotes, `approve` asks before it promotes, `manual` does neither unasked."""
     triggers: TriggerSettings = TriggerSettings()
     warm_up_labels: Annotated[int, Field(ge=0)] = 200
-    """Labels since the last retrain before live rows may ask for another; a schedule does not wait for them."""
+    """Labels since the last retrain that quality or drift need before they ask for another."""
     cool_down_s: Annotated[float, Field(ge=0)] = 60.0
     """Rest after a retrain's verdict; each failure in a row doubles it, up to 64 times."""
     max_per_day: Annotated[int, Field(ge=1, le=10_000)] = 24

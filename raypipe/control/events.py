@@ -52,9 +52,11 @@ class Quality(Measured):
 
     def surely_beyond(self, bound: float) -> bool:
         """Return whether the whole interval, or the score where there is none, is worse than a bound."""
-        best = self.high if self.larger_is_better else self.low
-        best = self.value if best is None else best
-        return best is not None and (best < bound if self.larger_is_better else best > bound)
+        if self.value is None:
+            return False
+        end = self.high if self.larger_is_better else self.low
+        best = self.value if end is None else end
+        return best < bound if self.larger_is_better else best > bound
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
@@ -95,7 +95,7 @@ class State:
     requests: tuple[RetrainRequested, ...] = ()
     alerts: tuple[str, ...] = ()
     """Keys that were raised."""
-    unsent: tuple[AlertRaised, ...] = field(default=())
+    unsent: tuple[AlertRaised, ...] = ()
 
     @property
     def next_decision(self) -> str:
@@ -112,9 +112,8 @@ def rests_until(state: State, settings: RetrainingSettings) -> datetime | None:
     """Return the end of the cool-down after the last verdict; None where there was none."""
     if state.ended_at is None:
         return None
-    return state.ended_at + timedelta(
-        seconds=settings.cool_down_s * 2 ** min(state.n_failures, MAX_DOUBLINGS)
-    )
+    longer = 2 ** min(state.n_failures, MAX_DOUBLINGS)
+    return state.ended_at + timedelta(seconds=settings.cool_down_s * longer)
 
 
 def rested(state: State, now: datetime, settings: RetrainingSettings) -> bool:

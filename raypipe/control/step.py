@@ -38,6 +38,7 @@ from raypipe.control.events import (
     PromotionFailed,
     Rejected,
     RetrainDecided,
+    RetrainLost,
     RetrainRequested,
     RolledBack,
     Ticked,
@@ -91,7 +92,7 @@ def _acts(before: State, after: State, event: Event, settings: RetrainingSetting
     if not isinstance(event, (WindowScored, Ticked)) and not _is_in_ledger(event):
         actions.append(Record(event))
     if after.phase != before.phase:
-        actions += [*_rejection(before, event), *_duties(after, settings)]
+        actions += [*_farewell(before, event), *_duties(after, settings)]
     return actions + [_send(alert) for alert in after.unsent if alert not in before.unsent]
 
 
@@ -127,7 +128,8 @@ def _ask(phase: AwaitingApproval, settings: RetrainingSettings) -> AskApproval:
     return AskApproval(phase.decision, phase.version, until)
 
 
-def _rejection(before: State, event: Event) -> tuple[Action, ...]:
+def _farewell(before: State, event: Event) -> tuple[Action, ...]:
+    """Return what is left to do about a decision that an event ended without a promotion."""
     match event:
         case Rejected() if before.decision is not None:
             why = event.note or f"rejected by {event.by}"
@@ -135,6 +137,9 @@ def _rejection(before: State, event: Event) -> tuple[Action, ...]:
         case GateJudged(verdict="fail" | "inconclusive"):
             why = "; ".join(event.reasons) or event.verdict
             return (Reject(event.decision, event.version, why),)
+        case RetrainLost(decision=decision):
+            # It may run on somewhere, and the next one shall be alone.
+            return (StopRetrain(decision),)
         case PromotionFailed():
             return (Reject(event.decision, event.version, event.reason),)
         case _:

@@ -69,7 +69,7 @@ def _by_schedule(state: State, seen: Observation) -> Due | None:
 
 
 def _warm(state: State, window: WindowScored, settings: RetrainingSettings) -> bool:
-    """Return whether a window is the champion's, and a retrain would have labels that the last one had not."""
+    """Return whether a window is the champion's, with enough labels that the last retrain had not."""
     is_champions = window.version == state.champion
     return is_champions and window.n_labels - state.n_labels >= settings.warm_up_labels
 

@@ -3,7 +3,8 @@
 Population stability index (Siddiqi, "Credit risk scorecards", 2006): the sum over the bins of
 `(p - q) * ln(p / q)`, p and q the bin's shares of live and of training rows, missing values being a bin too.
 Below 0.1 is called stable, above 0.25 a shift. An empty bin would make it infinite, so no share counts as
-less than 1e-4, nor as less than half a row: with n live rows of no drift and k bins it is about k/n + k/R.
+less than 1e-4, nor as less than half a row of the fewer rows. Without drift, n live and R training rows in k
+bins give (k - 1) * (1/n + 1/R) on average.
 
 Kolmogorov-Smirnov distance: the largest difference of the two distribution functions, over the values that
 there are. It is seen at the edges of the bins only, and so is at most what single values would give.
@@ -72,7 +73,8 @@ def psi(live: Sequence[int], training: Sequence[int]) -> float | None:
     n_live, n_training = sum(live), sum(training)
     if not n_live or not n_training:
         return None
-    pairs = zip(_shares(live, n_live), _shares(training, n_training), strict=True)
+    least = max(MIN_SHARE, 0.5 / min(n_live, n_training))
+    pairs = zip(_shares(live, n_live, least), _shares(training, n_training, least), strict=True)
     return sum((p - q) * math.log(p / q) for p, q in pairs)
 
 
@@ -85,8 +87,7 @@ def ks(live: Sequence[int], training: Sequence[int]) -> float | None:
     return max(abs(a / n_live - b / n_training) for a, b in pairs)
 
 
-def _shares(counted: Sequence[int], n: int) -> list[float]:
-    least = max(MIN_SHARE, 0.5 / n)
+def _shares(counted: Sequence[int], n: int, least: float) -> list[float]:
     return [max(count / n, least) for count in counted]
 
 

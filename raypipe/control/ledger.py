@@ -1,0 +1,98 @@
+"""The ledger as the controller's memory: facts to entries, entries to the state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import reduce
+from typing import TYPE_CHECKING
+
+from raypipe.control.events import (
+    AlertRaised,
+    AlertSent,
+    ChampionChanged,
+    ClockSetBack,
+    ControllerStarted,
+    Event,
+    Fact,
+    RetrainRequested,
+    Ticked,
+    WindowScored,
+    from_json,
+    kind_of,
+    to_json,
+)
+from raypipe.control.evolve import evolve
+from raypipe.control.state import State
+from raypipe.core.errors import RegistryError
+
+if TYPE_CHECKING:
+    from raypipe.registry.store import Registry
+    from raypipe.registry.values import LedgerEntry
+
+PREFIX = "event."
+CHAMPION = "champion"
+
+
+def record(registry: Registry, pipeline: str, fact: Fact) -> LedgerEntry:
+    """Append a fact to a pipeline's ledger."""
+    return registry.append(pipeline, f"{PREFIX}{kind_of(fact)}", subject_of(fact), to_json(fact))
+
+
+def read_facts(registry: Registry, pipeline: str, *, after_seq: int = 0) -> tuple[tuple[int, Fact], ...]:
+    """Return the facts of a pipeline with the numbers of their entries, oldest first, after a number."""
+    newest = registry.history(pipeline, 1)
+    n_new = newest[0].seq - after_seq if newest else 0
+    entries = registry.history(pipeline, n_new) if n_new > 0 else ()
+    found = ((entry.seq, fact_of(entry)) for entry in reversed(entries) if entry.seq > after_seq)
+    return tuple((seq, fact) for seq, fact in found if fact is not None)
+
+
+def fact_of(entry: LedgerEntry) -> Fact | None:
+    """Return the fact that an entry holds; None for what does not concern the controller.
+
+    A move of the alias `champion` concerns it, whoever made it. Raises RegistryError for an event that this
+    version of raypipe does not know: a state without it would be another one.
+    """
+    if entry.kind == "alias_moved" and entry.subject == CHAMPION:
+        return _champion_changed(entry)
+    if not entry.kind.startswith(PREFIX):
+        return None
+    event: Event = from_json(entry.kind.removeprefix(PREFIX), entry.detail)
+    if isinstance(event, (WindowScored, Ticked)):
+        raise RegistryError(f"an observation is not kept in the ledger. Got {entry.kind} as {entry.seq}.")
+    return event
+
+
+def fold(entries: Iterable[LedgerEntry], pipeline: str) -> State:
+    """Return the state that a pipeline's entries, in any order, lead to; no settings, no other memory."""
+    facts = (fact_of(entry) for entry in sorted(entries, key=lambda entry: entry.seq))
+    return fold_facts((fact for fact in facts if fact is not None), pipeline)
+
+
+def fold_facts(facts: Iterable[Fact], pipeline: str) -> State:
+    """Return the state that facts lead to, oldest first."""
+    return reduce(evolve, facts, State(pipeline))
+
+
+def subject_of(fact: Fact) -> str:
+    """Return what a fact is about: a decision, else a version, else who or what."""
+    match fact:
+        case ControllerStarted() | ClockSetBack():
+            return "controller"
+        case RetrainRequested(by=by):
+            return by
+        case AlertRaised(key=key) | AlertSent(key=key):
+            return key
+        case _:
+            return str(getattr(fact, "decision", None) or getattr(fact, "version", ""))
+
+
+def _champion_changed(entry: LedgerEntry) -> ChampionChanged:
+    match entry.detail:
+        case {"version": str(version), "epoch": int(epoch)}:
+            return ChampionChanged(entry.at, version, epoch)
+        case _:
+            raise RegistryError(
+                f"the entry {entry.seq} of {entry.pipeline} must name a version and an epoch. "
+                f"Got {entry.detail!r}: it was changed by hand."
+            )

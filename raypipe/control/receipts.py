@@ -1,0 +1,212 @@
+"""Receipts: for each decision why it was taken, on what evidence, at what cost, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Literal, TypeAlias, cast
+
+import msgspec
+
+from raypipe.control.events import (
+    Approved,
+    ChampionChanged,
+    ControllerStarted,
+    Evidence,
+    Fact,
+    GateJudged,
+    Promoted,
+    PromotionFailed,
+    Rejected,
+    RetrainDecided,
+    RetrainFailed,
+    RetrainLost,
+    RetrainSucceeded,
+    RetrainTimedOut,
+    RolledBack,
+    Trigger,
+)
+from raypipe.control.evolve import evolve
+from raypipe.control.state import State, Watching
+from raypipe.core.ids import Json
+
+Ending: TypeAlias = Literal[
+    "open",
+    "promoted",
+    "promoted by hand",
+    "not better",
+    "inconclusive",
+    "rejected",
+    "failed",
+    "timed out",
+    "lost",
+    "promotion failed",
+]
+_ENDINGS: Mapping[type[Fact], Ending] = {
+    RetrainFailed: "failed",
+    RetrainLost: "lost",
+    Rejected: "rejected",
+    Promoted: "promoted",
+    PromotionFailed: "promotion failed",
+    ChampionChanged: "promoted by hand",
+    RolledBack: "promoted by hand",
+    ControllerStarted: "promoted by hand",
+}
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """One decision to retrain, from why to its verdict; what has not come to pass is None or empty."""
+
+    decision: str
+    decided_at: datetime
+    trigger: Trigger
+    evidence: Evidence
+    champion: str | None
+    """The champion when it was decided."""
+    version: str | None = None
+    data_version: str | None = None
+    champion_data_version: str | None = None
+    family: str = ""
+    params: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+    cost_cpu_s: float | None = None
+    timed_out: bool = False
+    gate: GateJudged | None = None
+    answer: Approved | Rejected | None = None
+    """The word of a person, or of the policy."""
+    ending: Ending = "open"
+    reason: str = ""
+    ended_at: datetime | None = None
+
+    def to_json(self) -> Json:
+        return cast("Json", msgspec.to_builtins(self))
+
+
+def receipts(facts: Iterable[Fact], pipeline: str) -> tuple[Receipt, ...]:
+    """Return the receipt of each decision, oldest first, from a pipeline's facts, oldest first.
+
+    Facts that the state passed over (twice, too late, of a controller that was replaced) play no part.
+    """
+    state, found = State(pipeline), dict[str, Receipt]()
+    for fact in facts:
+        after = evolve(state, fact)
+        decision = after.decision or state.decision
+        if decision is not None and after.phase != state.phase:
+            told = _opened(fact) if isinstance(fact, RetrainDecided) else _told(found[decision], fact)
+            found[decision] = _ended(told, fact) if isinstance(after.phase, Watching) else told
+        state = after
+    return tuple(found.values())
+
+
+def find(known: Iterable[Receipt], subject: str) -> Receipt | None:
+    """Return the newest receipt of a decision or of the version that it made; None where there is none."""
+    fits = [receipt for receipt in known if subject in (receipt.decision, receipt.version)]
+    return fits[-1] if fits else None
+
+
+def _opened(fact: RetrainDecided) -> Receipt:
+    return Receipt(fact.decision, fact.at, fact.trigger, fact.evidence, fact.champion)
+
+
+def _told(receipt: Receipt, fact: Fact) -> Receipt:
+    match fact:
+        case RetrainTimedOut():
+            return replace(receipt, timed_out=True)
+        case RetrainSucceeded():
+            return replace(
+                receipt,
+                version=fact.version,
+                data_version=fact.data_version,
+                champion_data_version=fact.champion_data_version,
+                family=fact.family,
+                params=fact.params,
+                cost_cpu_s=fact.cost_cpu_s,
+            )
+        case GateJudged():
+            return replace(receipt, gate=fact, reason="; ".join(fact.reasons))
+        case Approved() | Rejected():
+            return replace(receipt, answer=fact, reason=fact.note or f"{fact.by} said so")
+        case RetrainFailed() | PromotionFailed():
+            return replace(receipt, reason=fact.reason)
+        case _:
+            return receipt
+
+
+def _ended(receipt: Receipt, fact: Fact) -> Receipt:
+    if isinstance(fact, GateJudged):
+        ending: Ending = "not better" if fact.verdict == "fail" else "inconclusive"
+    else:
+        ending = "timed out" if receipt.timed_out and not receipt.version else _ENDINGS[type(fact)]
+    return replace(receipt, ending=ending, ended_at=fact.at)
+
+
+def render(receipt: Receipt) -> tuple[str, ...]:
+    """Return the receipt as lines for a person."""
+    return tuple(
+        line
+        for line in (
+            f"{receipt.decision}: {receipt.ending}{f' ({receipt.reason})' if receipt.reason else ''}",
+            f"  decided    {receipt.decided_at:%Y-%m-%d %H:%M:%S} UTC, by {_why(receipt)}",
+            _evidence_line(receipt.evidence),
+            _made_line(receipt),
+            _gate_line(receipt.gate),
+            _answer_line(receipt.answer),
+            receipt.ended_at and f"  ended      {receipt.ended_at:%Y-%m-%d %H:%M:%S} UTC",
+        )
+        if line
+    )
+
+
+def _why(receipt: Receipt) -> str:
+    seen = receipt.evidence
+    match receipt.trigger:
+        case "hand":
+            return f"{seen.by}{f': {seen.note}' if seen.note else ''}"
+        case "quality":
+            return f"the live quality of {receipt.champion}, beyond its bound {seen.quality_bound}"
+        case "labels":
+            return f"{seen.n_new_labels} new labels"
+        case "drift":
+            return f"drift of {', '.join(seen.drifted)}"
+        case "schedule":
+            return f"the schedule, for {seen.scheduled_for:%Y-%m-%d %H:%M} UTC"
+
+
+def _evidence_line(seen: Evidence) -> str:
+    parts = []
+    if seen.quality is not None:
+        score = f"{_number(seen.quality.value)} [{_number(seen.quality.low)}, {_number(seen.quality.high)}]"
+        parts.append(f"live {seen.quality.metric} {score} on {seen.quality.n_labels} labels")
+    if seen.drifted:
+        parts.append(f"drifted: {', '.join(seen.drifted)}")
+    if seen.n_labels is not None:
+        parts.append(f"{seen.n_labels} labels in all")
+    return f"  evidence   {'; '.join(parts)}" if parts else ""
+
+
+def _made_line(receipt: Receipt) -> str:
+    if receipt.version is None:
+        return ""
+    cost = "" if receipt.cost_cpu_s is None else f", {receipt.cost_cpu_s:.1f} CPU seconds"
+    before = f" (champion: {receipt.champion_data_version})" if receipt.champion_data_version else ""
+    made = f"{receipt.version}: {receipt.family or 'a model'} of {receipt.data_version}"
+    return f"  made       {made}{before}{cost}"
+
+
+def _gate_line(gate: GateJudged | None) -> str:
+    if gate is None:
+        return ""
+    scores = f"{_number(gate.challenger_score)} against {_number(gate.champion_score)} of {gate.champion}"
+    return f"  gate       {gate.verdict}: {gate.metric} {scores} on {gate.n_rows} rows".replace(":  ", ": ")
+
+
+def _answer_line(answer: Approved | Rejected | None) -> str:
+    if answer is None:
+        return ""
+    said = "approved" if isinstance(answer, Approved) else "rejected"
+    return f"  answer     {said} by {answer.by}{f': {answer.note}' if answer.note else ''}"
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4g}"

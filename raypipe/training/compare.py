@@ -1,0 +1,87 @@
+"""Two models on the same rows: how much better one is, with an interval."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from raypipe.core.ids import Json
+from raypipe.stats.bootstrap import block_length_for, bootstrap, percentile_interval
+from raypipe.stats.metrics import METRICS
+from raypipe.training.task import Task
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from raypipe.training.models import Float64Array
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A challenger beside the champion; a positive `gain` is for the challenger, whatever the metric.
+
+    Scores and ends of the 95% interval are None where the rows do not define them, and where a model's
+    answers are no finite numbers.
+    """
+
+    metric: str
+    champion: str
+    challenger: str
+    n_rows: int
+    champion_score: float | None
+    challenger_score: float | None
+    gain: float | None
+    gain_low: float | None
+    gain_high: float | None
+
+    def to_json(self) -> Json:
+        return asdict(self)
+
+    @staticmethod
+    def from_json(value: Any) -> Comparison:
+        """Read what `to_json` wrote."""
+        return Comparison(**value)
+
+
+def compare(
+    task: Task,
+    y: NDArray[np.int64] | NDArray[np.float64],
+    champion: tuple[str, Float64Array],
+    challenger: tuple[str, Float64Array],
+    *,
+    seed: int,
+) -> Comparison:
+    """Score two models' predictions of the same rows, in time order, by the task's metric.
+
+    The gain's interval is a paired bootstrap over blocks of neighbours (see `raypipe.stats.bootstrap`).
+    """
+    metric = METRICS[task.metric]
+    sign = 1.0 if metric.larger_is_better else -1.0
+    scored = [
+        metric.prepare(y, prediction) if np.isfinite(prediction).all() else _undefined
+        for _, prediction in (champion, challenger)
+    ]
+    old, new = (score(np.ones(len(y))) for score in scored)
+    draws = bootstrap(scored, len(y), seed=seed, block_length=block_length_for(len(y)))
+    low, high = percentile_interval(sign * (draws[:, 1] - draws[:, 0]))
+    return Comparison(
+        metric=metric.name,
+        champion=champion[0],
+        challenger=challenger[0],
+        n_rows=len(y),
+        champion_score=_finite(old),
+        challenger_score=_finite(new),
+        gain=_finite(sign * (new - old)),
+        gain_low=_finite(low),
+        gain_high=_finite(high),
+    )
+
+
+def _undefined(_: Float64Array) -> float:
+    return float("nan")
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
