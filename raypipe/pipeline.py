@@ -6,24 +6,26 @@ order. Each stage takes what the one before it returned; what must outlive the p
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version as installed
 from typing import TYPE_CHECKING
 
 from raypipe.config.settings import Config
 from raypipe.core.clock import Clock
-from raypipe.core.errors import UnknownVersion
+from raypipe.core.errors import ClusterError, ServingError, UnknownVersion
 from raypipe.core.files import storage_errors, write_json
 from raypipe.core.ids import Json, content_id
 from raypipe.core.progress import Progress, Step, silent
 from raypipe.data.versions import DataVersion
 from raypipe.registry.manifest import ManifestDraft
 from raypipe.registry.store import ModelVersion, Registry
-from raypipe.serving.pointer import Pointer, write_pointer
+from raypipe.serving.client import wait_for_epoch
+from raypipe.serving.pointer import Pointer, read_pointer, write_pointer
 from raypipe.training.leaderboard import Leaderboard
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
+TRIALS_NAME = "trials.json"
 RAY_DATA_ROWS = 5_000_000
 """Above so many rows, `compute: auto` transforms over Ray Data instead of in this process."""
 
@@ -133,16 +136,16 @@ class Loop:
         self._say("done before", f"{found.version} was learned from the same rows and settings")
         return Outcome(run, data, found, Leaderboard.from_json(found.metrics), is_new=False)
 
-    def retrain(self, decision: str) -> tuple[Outcome, Comparison]:
-        """Learn from the sources and all labelled live traffic, and compare with the champion.
+    def retrain(self, decision: str) -> tuple[Outcome, Prepared]:
+        """Learn from the sources and all labelled live traffic, under the id of a decision.
 
-        The rows of the comparison are the newest live ones, which neither was trained or tuned on. A decision
-        that was carried out before is not again. Raises DataError where there are too few new labels.
+        The test rows of what comes back are the newest live ones, which neither this version nor the champion
+        was trained or tuned on: `compare` judges by them. A decision that was carried out before is not
+        again. Raises DataError where there are too few new labels.
         """
         data = self.grow()
         prepared = self.prepare_grown(data)
-        outcome = self.finished(decision, data) or self.learn(decision, data, prepared)
-        return outcome, self.compare(outcome.version, prepared)
+        return self.finished(decision, data) or self.learn(decision, data, prepared), prepared
 
     def grow(self) -> DataVersion:
         """Join what was captured and labelled to the rows of the sources, as the next version."""
@@ -228,7 +231,7 @@ class Loop:
         with storage_errors(folder):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-        return race(
+        found = race(
             features,
             self.config.training,
             folder=folder,
@@ -236,6 +239,13 @@ class Loop:
             max_concurrent=trials.max_concurrent,
             progress=self.progress,
         )
+        write_json(folder / TRIALS_NAME, [asdict(trial) for trial in found.trials])
+        return found
+
+    def training_s(self, run: str) -> float:
+        """Return the seconds that all trials of a run spent in training."""
+        trials = json.loads((self.config.folder.runs / run / TRIALS_NAME).read_bytes())
+        return float(sum(trial["train_s"] for trial in trials))
 
     def judge(self, prepared: Prepared, features: TrainingSet, race: RaceResult) -> Leaderboard:
         """Score the best of each family once on the test rows, with intervals."""
@@ -270,6 +280,7 @@ class Loop:
             split=prepared.split,
             task=prepared.task,
             leaderboard=leaderboard,
+            profile=prepared.profile,
         )
         staged = self.config.folder.root / "staging" / run
         write_package(staged, package)
@@ -299,6 +310,30 @@ class Loop:
         model = self.registry.model_version(name, version)
         change = self.registry.set_alias(name, CHAMPION, version, expected=expected, reason=reason)
         return self._point(Pointer(version, model.manifest_sha256, change.epoch))
+
+    def promote(
+        self, version: str, *, expected: str | None, reason: str, url: str | None, timeout_s: float = 60.0
+    ) -> Pointer:
+        """Release a version, and see the endpoint at `url` follow (None: no endpoint is up).
+
+        Where the version is the champion already, only the endpoint is looked at. Raises ServingError where
+        the endpoint refuses: then what served before is the champion again, unless another release came in
+        between.
+        """
+        if self.registry.alias(self.config.name, CHAMPION) == version:
+            pointer = read_pointer(self.config.folder.pointer) or self.point_again()
+        else:
+            pointer = self.release(version, expected=expected, reason=reason)
+        if url is None:
+            return pointer
+        try:
+            n_replicas = self.config.serving.replicas.min
+            wait_for_epoch(url, pointer.epoch, timeout_s=timeout_s, n_replicas=n_replicas)
+        except ServingError as error:
+            if expected is not None and expected != version:
+                self.release(expected, expected=version, reason=f"{version} was refused: {error}")
+            raise
+        return pointer
 
     def point_again(self) -> Pointer:
         """Write the pointer to the champion anew, where a crash or a hand left it behind the registry."""
@@ -355,6 +390,11 @@ class Loop:
 
     def _say(self, stage: str, message: str) -> None:
         self.progress(Step(stage, message))
+
+
+def no_compute() -> AbstractContextManager[Trials]:
+    """Serve as a loop's `compute` where only stages without Ray are called; raises ClusterError."""
+    raise ClusterError("this loop has no Ray; call the stages that train through a pipeline.")
 
 
 def undone(releases: Sequence[str]) -> list[str]:

@@ -13,24 +13,23 @@ from raypipe.config.load import load_config, parse_config
 from raypipe.config.settings import Config
 from raypipe.config.yaml_text import Plain
 from raypipe.core.clock import Clock, SystemClock
-from raypipe.core.errors import ServingError, UnknownVersion
+from raypipe.core.errors import UnknownVersion
+from raypipe.core.files import write_json
 from raypipe.core.ids import Json
 from raypipe.core.progress import Progress, Step, silent
 from raypipe.data.schema import Value
-from raypipe.pipeline import CHALLENGER, CHAMPION, Loop, Outcome, Trials
+from raypipe.pipeline import CHALLENGER, CHAMPION, Loop, Outcome, Trials, no_compute
 from raypipe.registry.store import Registry
 from raypipe.runtime.state import read_cluster
-from raypipe.serving.client import wait_for_epoch
 from raypipe.serving.pointer import read_pointer
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from raypipe.runtime.connection import Connection
     from raypipe.runtime.state import Cluster
 
 Rows: TypeAlias = "Sequence[Mapping[str, Value]] | pd.DataFrame"
-RELEASE_TIMEOUT_S = 60.0
-"""How long replicas may take to load a version and prove its golden rows."""
 
 
 def load(path: str | Path, *, progress: Progress = silent) -> Pipeline:
@@ -88,13 +87,13 @@ class Pipeline:
         for whatever a person can mend.
         """
         self.config.root.prepare()
-        return self._loop(self._connected).run(force=force)
+        return self._loop(self._compute).run(force=force)
 
     def up(self, *, force: bool = False) -> tuple[Outcome, Deployment]:
         """Run the loop on a Ray that goes on running, and put the champion behind the pipeline's URL."""
         self.config.root.prepare()
         self._check_port()
-        outcome = self._loop(self._started).run(force=force)
+        outcome = self._loop(self._compute_on_daemon).run(force=force)
         return outcome, self.deploy()
 
     def deploy(self, version: str | None = None) -> Deployment:
@@ -105,13 +104,17 @@ class Pipeline:
         endpoint does not come up.
         """
         self._settle(version)
-        with self._started():
+        self.start()
+        with self._connected() as connection:
+            from raypipe.control.on_ray import start_controller
             from raypipe.data.on_ray import start_committer
             from raypipe.serving.on_ray import deploy
 
             self._progress(Step("serve", "starting the endpoint"))
             deploy(endpoint_spec(self.config))
             start_committer(self.config.folder, self.config.serving.capture.commit_interval_s)
+            write_json(self.config.folder.config, self.config.model_dump(mode="json"))
+            start_controller(self.config, connection.dashboard_url)
         return self._deployed()
 
     def promote(self, version: str, *, reason: str = "") -> Deployment | None:
@@ -121,11 +124,15 @@ class Pipeline:
         served before is the champion again.
         """
         before = self.registry.alias(self.config.name, CHAMPION)
-        return self._released(version, before, reason or "promoted by hand")
+        answering = self.status().endpoint is not None
+        url = endpoint_spec(self.config).url if answering else None
+        reason = reason or "promoted by hand"
+        self._loop(no_compute).promote(version, expected=before, reason=reason, url=url)
+        return self._deployed() if answering else None
 
     def rollback(self) -> Deployment | None:
         """Make the version that served before the champion again; raises UnknownVersion if there was none."""
-        return self.promote(self._loop(self._connected).previous_champion(), reason="rolled back")
+        return self.promote(self._loop(no_compute).previous_champion(), reason="rolled back")
 
     def predict(self, rows: Rows) -> list[Json]:
         """Answer rows with the champion (or the newest version), here and without capturing them.
@@ -164,41 +171,28 @@ class Pipeline:
         return Loop(self.config, self.registry, self._clock, compute, self._progress)
 
     @contextmanager
-    def _started(self) -> Iterator[Trials]:
+    def _compute_on_daemon(self) -> Iterator[Trials]:
         """Connect to a Ray that outlives this process, started where it must be."""
         self.start()
-        with self._connected() as trials:
+        with self._compute() as trials:
             yield trials
 
     @contextmanager
-    def _connected(self) -> Iterator[Trials]:
+    def _compute(self) -> Iterator[Trials]:
         """Connect to the Ray that is there, or to a private one."""
         from raypipe.runtime.resources import plan
-        from raypipe.runtime.session import session, total_cpus
 
-        with session(self.config.cluster, self.config.root):
-            yield plan(total_cpus(), self.config.serving, self.config.training.resources)
+        with self._connected() as connection:
+            yield plan(connection.n_cpus, self.config.serving, self.config.training.resources)
 
-    def _released(self, version: str, before: str | None, reason: str) -> Deployment | None:
-        loop = self._loop(self._connected)
-        answering = self.status().endpoint is not None
-        pointer = loop.release(version, expected=before, reason=reason)
-        if not answering:
-            return None
-        n_replicas = self.config.serving.replicas.min
-        try:
-            url = endpoint_spec(self.config).url
-            wait_for_epoch(url, pointer.epoch, timeout_s=RELEASE_TIMEOUT_S, n_replicas=n_replicas)
-        except ServingError as error:
-            if before is not None:
-                # Where another release came in between, it stays: `expected` no longer holds.
-                loop.release(before, expected=version, reason=f"{version} was refused: {error}")
-            raise
-        return self._deployed()
+    def _connected(self) -> AbstractContextManager[Connection]:
+        from raypipe.runtime.session import session
+
+        return session(self.config.cluster, self.config.root)
 
     def _settle(self, version: str | None) -> None:
         """Bring registry and pointer to what shall serve; both stay where they agree already."""
-        loop = self._loop(self._connected)
+        loop = self._loop(no_compute)
         champion = self.registry.alias(self.config.name, CHAMPION)
         wanted = version or champion or self.registry.alias(self.config.name, CHALLENGER)
         if wanted is None:

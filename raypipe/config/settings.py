@@ -10,6 +10,8 @@ from pydantic import Field
 from raypipe.core.home import Home, PipelineHome
 from raypipe.core.settings import Settings
 from raypipe.data.config import DataSettings
+from raypipe.monitoring.config import MonitoringSettings
+from raypipe.policy.config import RetrainingSettings
 from raypipe.processing.config import ProcessingSettings
 from raypipe.serving.config import ServingSettings
 from raypipe.training.config import TrainingSettings
@@ -40,6 +42,8 @@ class Config(Settings):
     processing: ProcessingSettings = ProcessingSettings()
     training: TrainingSettings = TrainingSettings()
     serving: ServingSettings = ServingSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
+    retraining: RetrainingSettings = RetrainingSettings()
     cluster: ClusterSettings = ClusterSettings()
 
     @property

@@ -22,9 +22,7 @@ class _Loader(yaml.SafeLoader):
     """A safe loader without aliases (271 bytes of them can expand to millions of nodes) or repeated keys."""
 
     def fetch_alias(self) -> None:
-        raise ConfigError(
-            f"line {self.line + 1}: YAML aliases (*name) are not allowed; write the value out."
-        )
+        raise ConfigError(f"line {self.line + 1}: YAML aliases (*name) are not allowed; write the value out.")
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
         seen: set[object] = set()

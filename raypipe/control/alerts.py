@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from raypipe.control.config import RetrainingSettings
 from raypipe.control.events import (
     AlertRaised,
     Event,
@@ -15,6 +14,7 @@ from raypipe.control.events import (
     RetrainLost,
     WindowScored,
 )
+from raypipe.policy.config import RetrainingSettings
 
 
 def alert_on(event: Event) -> AlertRaised | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from raypipe.control.config import RetrainingSettings
 from raypipe.control.events import (
     POLICY,
     Approved,
@@ -18,6 +17,7 @@ from raypipe.control.events import (
     RetrainTimedOut,
 )
 from raypipe.control.state import AwaitingApproval, Gating, Promoting, Retraining, State, Watching
+from raypipe.policy.config import RetrainingSettings
 
 STOP_GRACE = timedelta(minutes=2)
 """How long a job may take to be stopped before it counts as lost."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from raypipe.control.config import GateSettings
 from raypipe.control.events import Gain, Verdict
+from raypipe.policy.config import GateSettings
 
 
 def verdict_of(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
-from raypipe.control.config import RetrainingSettings
 from raypipe.control.events import AlertRaised, Evidence, RetrainRequested, Trigger
+from raypipe.policy.config import RetrainingSettings
 
 N_REMEMBERED = 100
 """Keys of alerts, and requests, that are remembered, so that the state stays small."""

@@ -24,7 +24,6 @@ from raypipe.control.actions import (
     SubmitRetrain,
 )
 from raypipe.control.alerts import alert_on_cap, alerts_on_window
-from raypipe.control.config import RetrainingSettings
 from raypipe.control.deadlines import overdue, settle
 from raypipe.control.events import (
     AlertRaised,
@@ -57,6 +56,7 @@ from raypipe.control.state import (
     rested,
 )
 from raypipe.control.triggers import Due, due
+from raypipe.policy.config import RetrainingSettings
 
 CLOCK_TOLERANCE = timedelta(hours=3)
 """A clock that goes back by less is waited for, by more is believed, as cron does."""
@@ -107,20 +107,24 @@ def _duties(state: State, settings: RetrainingSettings) -> tuple[Action, ...]:
     match state.phase:
         case Watching():
             return ()
-        case Retraining() as phase if phase.stopping_since is not None:
-            return (StopRetrain(phase.decision),)
-        case Retraining() as phase if phase.submitted:
-            return (FollowRetrain(phase.decision),)
         case Retraining() as phase:
-            return (SubmitRetrain(phase.decision, phase.trigger, phase.evidence),)
-        case Gating() as phase:
-            return (JudgeChallenger(phase.decision, phase.version, phase.champion),)
+            return (_job(phase),)
+        case Gating(decision, version, champion):
+            return () if version == champion else (JudgeChallenger(decision, version, champion),)
         case AwaitingApproval() as phase:
             return () if settings.mode == "auto" else (_ask(phase, settings),)
-        case Promoting() as phase:
-            return (Promote(phase.decision, phase.version, phase.champion),)
+        case Promoting(decision, version, champion):
+            return (Promote(decision, version, champion),)
         case _:
             assert_never(state.phase)
+
+
+def _job(phase: Retraining) -> Action:
+    if phase.stopping_since is not None:
+        return StopRetrain(phase.decision)
+    if phase.submitted:
+        return FollowRetrain(phase.decision)
+    return SubmitRetrain(phase.decision, phase.trigger, phase.evidence)
 
 
 def _ask(phase: AwaitingApproval, settings: RetrainingSettings) -> AskApproval:
@@ -134,7 +138,7 @@ def _farewell(before: State, event: Event) -> tuple[Action, ...]:
         case Rejected() if before.decision is not None:
             why = event.note or f"rejected by {event.by}"
             return (Reject(before.decision, event.version, why),)
-        case GateJudged(verdict="fail" | "inconclusive"):
+        case GateJudged(verdict="fail" | "inconclusive") if event.version != event.champion:
             why = "; ".join(event.reasons) or event.verdict
             return (Reject(event.decision, event.version, why),)
         case RetrainLost(decision=decision):

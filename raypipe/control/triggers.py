@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from raypipe.control.config import RetrainingSettings
-from raypipe.control.cron import next_time
 from raypipe.control.events import Evidence, Observation, Ticked, Trigger, WindowScored
 from raypipe.control.state import State
+from raypipe.policy.config import RetrainingSettings
+from raypipe.policy.cron import next_time
 
 Due: TypeAlias = tuple[Trigger, Evidence]
 

@@ -27,6 +27,8 @@ class Home:
     <pipeline>/models/v1/           a model version: MANIFEST.json and its files
     <pipeline>/runs/<run>/          trials of a run, its leaderboard
     <pipeline>/pointer.json         which version serves, with its epoch
+    <pipeline>/config.json          the config by which the controller retrains
+    <pipeline>/window.json          what the controller measured last
     """
 
     root: Path
@@ -94,6 +96,14 @@ class PipelineHome:
     @property
     def pointer(self) -> Path:
         return self.root / "pointer.json"
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config.json"
+
+    @property
+    def window(self) -> Path:
+        return self.root / "window.json"
 
     def profile(self, data_version: str) -> Path:
         """Return where the profile of a data version is kept."""

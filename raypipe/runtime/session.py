@@ -25,10 +25,3 @@ def session(settings: ClusterSettings, home: Home) -> Iterator[Connection]:
         return
     with connect(settings, home) if joined else local(settings) as connection:
         yield connection
-
-
-def total_cpus() -> float:
-    """Return the CPUs of all nodes of the Ray that this process is connected to."""
-    import ray
-
-    return float(ray.cluster_resources().get("CPU", 0.0))

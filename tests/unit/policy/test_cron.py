@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raypipe.control.cron import CronError, next_time, parse_cron
+from raypipe.policy.cron import CronError, next_time, parse_cron
 
 
 def at(text: str) -> datetime:
@@ -112,7 +112,7 @@ def test_nothing_fits_between_a_time_and_the_next(schedule: str, after: datetime
 
 
 def _fits(cron: object, moment: datetime) -> bool:
-    from raypipe.control.cron import Cron
+    from raypipe.policy.cron import Cron
 
     assert isinstance(cron, Cron)
     return cron.fits(moment.date()) and moment.hour in cron.hours and moment.minute in cron.minutes

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from raypipe.control.cron import CronError, next_time, parse_cron
 from raypipe.core.settings import Settings
+from raypipe.policy.cron import CronError, next_time, parse_cron
 
 Mode = Literal["auto", "approve", "manual"]
 DriftPolicy = Literal["off", "alert", "retrain"]
@@ -78,6 +78,8 @@ class RetrainingSettings(Settings):
     """Retrains in 24 hours beyond which only a person starts another."""
     job_timeout_s: Annotated[float, Field(gt=0)] = 1_800.0
     """How long a retrain may take, and how long its gate."""
+    tick_s: Annotated[float, Field(ge=0.1, le=3600)] = 1.0
+    """How often the controller looks."""
     gate: GateSettings = GateSettings()
     approval: ApprovalSettings = ApprovalSettings()
     alerts: AlertSettings = AlertSettings()

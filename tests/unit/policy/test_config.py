@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from raypipe.control.config import RetrainingSettings, TriggerSettings
+from raypipe.policy.config import RetrainingSettings, TriggerSettings
 
 
 def test_by_default_nothing_but_a_person_and_quality_with_a_bound_asks() -> None:

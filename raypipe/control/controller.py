@@ -1,0 +1,292 @@
+"""The loop around `step`: look, decide, record, act; no Ray, and nothing known that the ledger lacks."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal, Protocol, assert_never
+
+from raypipe.control.actions import (
+    Action,
+    AskApproval,
+    FollowRetrain,
+    JudgeChallenger,
+    Promote,
+    Record,
+    Reject,
+    SendAlert,
+    StopRetrain,
+    SubmitRetrain,
+)
+from raypipe.control.events import (
+    AlertSent,
+    ControllerStarted,
+    Event,
+    Evidence,
+    Fact,
+    Gain,
+    GateJudged,
+    Promoted,
+    PromotionFailed,
+    RetrainFailed,
+    RetrainLost,
+    RetrainSubmitted,
+    RetrainSucceeded,
+    Ticked,
+    Verdict,
+    WindowScored,
+)
+from raypipe.control.evolve import evolve
+from raypipe.control.gate import verdict_of
+from raypipe.control.ledger import read_facts, record
+from raypipe.control.outcome import Retrained
+from raypipe.control.state import State
+from raypipe.control.step import resume, step
+from raypipe.core.clock import Clock
+from raypipe.core.errors import RaypipeError, StaleEpoch
+from raypipe.policy.config import RetrainingSettings
+from raypipe.registry.store import Registry
+
+RETRY_ALERTS = timedelta(seconds=30)
+JobState = Literal["running", "succeeded", "failed", "unknown"]
+
+
+class Jobs(Protocol):
+    """Whatever runs retrains; the id of a job is the decision's."""
+
+    def submit(self, decision: str) -> None:
+        """Start the job of a decision, or find it there already."""
+        ...
+
+    def state(self, decision: str) -> JobState: ...
+
+    def stop(self, decision: str) -> None: ...
+
+    def result(self, decision: str) -> Retrained | None:
+        """Return what the job left behind, None where it left nothing."""
+        ...
+
+
+class Traffic(Protocol):
+    """Whatever measures live traffic."""
+
+    def measure(self, champion: str, at: datetime) -> WindowScored | None:
+        """Return the newest window, or None where nothing has come since the last one."""
+        ...
+
+
+class Releases(Protocol):
+    """Whatever puts a version behind the endpoint."""
+
+    def promote(self, version: str, expected: str | None, reason: str) -> int:
+        """Release a version and see the endpoint follow; return the epoch. Raises RaypipeError."""
+        ...
+
+
+class Alerts(Protocol):
+    """Whatever tells people."""
+
+    def send(self, key: str, text: str, evidence: Evidence) -> bool:
+        """Tell; return whether it arrived."""
+        ...
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Everything that the controller acts through."""
+
+    jobs: Jobs
+    traffic: Traffic
+    releases: Releases
+    alerts: Alerts
+
+
+class Controller:
+    """One pipeline's controller, under an epoch of its own; `tick` is called again and again."""
+
+    def __init__(
+        self, pipeline: str, settings: RetrainingSettings, registry: Registry, clock: Clock, ports: Ports
+    ) -> None:
+        self._pipeline = pipeline
+        self._settings = settings
+        self._registry = registry
+        self._clock = clock
+        self._ports = ports
+        self._state = State(pipeline)
+        self._seq = 0
+        self._epoch = 0
+        self._following: str | None = None
+        self._told_at: datetime | None = None
+
+    @property
+    def state(self) -> State:
+        """What the ledger folds to, as far as this controller has read."""
+        return self._state
+
+    def start(self) -> None:
+        """Take over: fold the ledger, announce a new epoch, and see to what was under way."""
+        self._read(acting=False)
+        self._epoch = self._registry.next_epoch(self._pipeline)
+        started = ControllerStarted(
+            self._clock.now(),
+            epoch=self._epoch,
+            champion=self._registry.alias(self._pipeline, "champion"),
+            champion_epoch=self._state.champion_epoch,
+            schedule=self._settings.triggers.schedule,
+            controller=self._epoch,
+        )
+        self._take(started)
+        self._act(deque(resume(self._state, self._settings)))
+
+    def tick(self) -> None:
+        """Take what people wrote, what the job says, and what live traffic shows.
+
+        Raises StaleEpoch once another controller has taken over.
+        """
+        self._read(acting=True)
+        if self._state.controller != self._epoch:
+            raise StaleEpoch(
+                f"another controller of {self._pipeline} has taken over with epoch {self._state.controller}. "
+                f"This one has {self._epoch}, and ends."
+            )
+        if self._following is not None:
+            self._follow(self._following)
+        self._take(self._observed())
+        self._retry_alerts()
+
+    def _read(self, *, acting: bool) -> None:
+        """Take the facts that others wrote since the last look: people, and controllers before this one."""
+        for seq, fact in read_facts(self._registry, self._pipeline, after_seq=self._seq):
+            self._seq = seq
+            if not acting:
+                self._state = evolve(self._state, fact)
+            elif fact.controller != self._epoch:
+                self._take(fact)
+
+    def _take(self, event: Event) -> None:
+        self._state, actions = step(self._state, event, self._settings)
+        self._act(deque(actions))
+
+    def _act(self, actions: deque[Action]) -> None:
+        while actions:
+            event = self._done(actions.popleft())
+            if event is not None:
+                self._state, following = step(self._state, event, self._settings)
+                actions.extend(following)
+
+    def _done(self, action: Action) -> Event | None:
+        """Do one thing, and return what became of it where that is known at once."""
+        match action:
+            case Record(fact):
+                record(self._registry, self._pipeline, fact)
+            case SubmitRetrain(decision=decision):
+                return self._submitted(decision)
+            case FollowRetrain(decision):
+                self._following = decision
+            case StopRetrain(decision):
+                self._ports.jobs.stop(decision)
+                self._following = decision
+            case JudgeChallenger(decision, version, champion):
+                return self._judged(decision, version, champion)
+            case AskApproval(decision, version, until):
+                text = f"{version} passed its gate and waits for approval until {until:%Y-%m-%d %H:%M} UTC"
+                self._ports.alerts.send(f"{decision}/approval", text, Evidence())
+            case Promote(decision, version, champion):
+                return self._promoted(decision, version, champion)
+            case SendAlert(key, text, evidence):
+                return self._sent(key, text, evidence)
+            case Reject():
+                pass  # It stays registered; its receipt says why it does not serve.
+            case _:
+                assert_never(action)
+        return None
+
+    def _submitted(self, decision: str) -> Fact:
+        try:
+            self._ports.jobs.submit(decision)
+        except RaypipeError as error:
+            return RetrainFailed(self._clock.now(), decision, str(error), controller=self._epoch)
+        return RetrainSubmitted(self._clock.now(), decision, controller=self._epoch)
+
+    def _follow(self, decision: str) -> None:
+        state = self._ports.jobs.state(decision)
+        if state == "running":
+            return
+        self._following = None
+        self._take(self._ended(decision, state))
+
+    def _ended(self, decision: str, state: JobState) -> Fact:
+        """Return how a job ended: a version that it left behind counts, whatever became of the job."""
+        now, found = self._clock.now(), self._ports.jobs.result(decision)
+        if found is not None and found.version is not None:
+            return RetrainSucceeded(
+                now,
+                decision,
+                found.version,
+                found.data_version,
+                found.champion_data_version,
+                found.family,
+                found.params,
+                found.cost_cpu_s,
+                controller=self._epoch,
+            )
+        if state == "unknown":
+            return RetrainLost(now, decision, controller=self._epoch)
+        reason = found.error if found is not None else "its job ended without a word"
+        return RetrainFailed(now, decision, reason, controller=self._epoch)
+
+    def _judged(self, decision: str, version: str, champion: str | None) -> Fact:
+        found = self._ports.jobs.result(decision)
+        compared = found.comparison if found is not None else None
+        now, epoch = self._clock.now(), self._epoch
+        if compared is None or compared.champion != champion:
+            why = found.error if found is not None and found.error else "the champion changed in between"
+            verdict: Verdict = "fail" if found is not None and found.error else "inconclusive"
+            return GateJudged(
+                now, decision, version, champion, verdict, n_rows=0, reasons=(why,), controller=epoch
+            )
+        gain = Gain(compared.gain, compared.gain_low, compared.gain_high)
+        score, settings = compared.challenger_score, self._settings.gate
+        verdict, reasons = verdict_of(gain, compared.n_rows, score, settings)
+        return GateJudged(
+            now,
+            decision,
+            version,
+            champion,
+            verdict,
+            compared.n_rows,
+            compared.metric,
+            compared.champion_score,
+            score,
+            gain,
+            reasons,
+            controller=epoch,
+        )
+
+    def _promoted(self, decision: str, version: str, champion: str | None) -> Fact:
+        reason = f"{decision} passed its gate"
+        try:
+            epoch = self._ports.releases.promote(version, champion, reason)
+        except RaypipeError as error:
+            return PromotionFailed(self._clock.now(), decision, version, str(error), controller=self._epoch)
+        return Promoted(self._clock.now(), decision, version, epoch, controller=self._epoch)
+
+    def _sent(self, key: str, text: str, evidence: Evidence) -> Fact | None:
+        self._told_at = self._clock.now()
+        if not self._ports.alerts.send(key, text, evidence):
+            return None
+        return AlertSent(self._clock.now(), key, controller=self._epoch)
+
+    def _retry_alerts(self) -> None:
+        """Send again what did not arrive, twice a minute."""
+        now = self._clock.now()
+        if self._told_at is not None and now - self._told_at < RETRY_ALERTS:
+            return
+        self._act(deque(SendAlert(one.key, one.text, one.evidence) for one in self._state.unsent))
+
+    def _observed(self) -> WindowScored | Ticked:
+        now = self._clock.now()
+        champion = self._state.champion
+        window = self._ports.traffic.measure(champion, now) if champion is not None else None
+        return window or Ticked(now)

@@ -1,0 +1,225 @@
+"""The controller as a detached actor, and retrains as Ray jobs whose ids are their decisions'."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import sys
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.job_submission import JobStatus, JobSubmissionClient
+
+from raypipe.config.settings import Config
+from raypipe.control.alerting import LogAndWebhook
+from raypipe.control.controller import Controller, JobState, Ports
+from raypipe.control.outcome import Retrained, read_result
+from raypipe.control.traffic import CapturedTraffic
+from raypipe.core.clock import SystemClock
+from raypipe.core.errors import ClusterError, ServingError, StaleEpoch
+from raypipe.core.home import PipelineHome
+from raypipe.pipeline import Loop, no_compute
+from raypipe.registry.store import Registry
+from raypipe.serving import client
+from raypipe.serving.spec import EndpointSpec
+
+NAMESPACE = "raypipe"
+JOB_MODULE = "raypipe.runtime.job"
+_STATES: dict[JobStatus, JobState] = {
+    JobStatus.PENDING: "running",
+    JobStatus.RUNNING: "running",
+    JobStatus.SUCCEEDED: "succeeded",
+    JobStatus.FAILED: "failed",
+    JobStatus.STOPPED: "failed",
+}
+_log = logging.getLogger("raypipe.control")
+
+
+class RayJobs:
+    """Retrains as Ray jobs, seen in the dashboard under the decision's id, with why as metadata."""
+
+    def __init__(self, dashboard_url: str, folder: PipelineHome) -> None:
+        self._dashboard_url = dashboard_url
+        self._folder = folder
+        self._client: JobSubmissionClient | None = None
+
+    def submit(self, decision: str) -> None:
+        """Start the job of a decision unless it exists; raises ClusterError."""
+        if self.state(decision) != "unknown":
+            return
+        command = [sys.executable, "-m", JOB_MODULE, str(self._folder.root), decision]
+        try:
+            self._connected().submit_job(
+                entrypoint=shlex.join(command),
+                submission_id=decision,
+                metadata={"raypipe_pipeline": self._folder.name, "raypipe_decision": decision},
+            )
+        except RuntimeError as error:
+            raise ClusterError(f"Ray did not take the job {decision}: {_last_line(error)}") from error
+
+    def state(self, decision: str) -> JobState:
+        """Return how a job is; `unknown` where Ray has none of that id. Raises ClusterError."""
+        try:
+            return _STATES.get(self._connected().get_job_status(decision), "running")
+        except RuntimeError as error:
+            if "does not exist" in str(error) or "404" in str(error):
+                return "unknown"
+            raise ClusterError(f"Ray does not tell of the job {decision}: {_last_line(error)}") from error
+
+    def stop(self, decision: str) -> None:
+        """Ask Ray to stop a job."""
+        try:
+            self._connected().stop_job(decision)
+        except RuntimeError as error:
+            raise ClusterError(f"Ray did not stop the job {decision}: {_last_line(error)}") from error
+
+    def result(self, decision: str) -> Retrained | None:
+        """Return what the job left in the home."""
+        return read_result(self._folder, decision)
+
+    def _connected(self) -> JobSubmissionClient:
+        if self._client is None:
+            self._client = JobSubmissionClient(self._dashboard_url)
+        return self._client
+
+
+class EndpointReleases:
+    """Releases through the loop, and sees the endpoint follow where one answers."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+
+    def promote(self, version: str, expected: str | None, reason: str) -> int:
+        """Release a version and return its epoch; raises RaypipeError where it does not come to serve."""
+        config = self._loop.config
+        url: str | None = EndpointSpec(config.name, config.root.root, config.serving).url
+        try:
+            client.read_status(url or "")
+        except ServingError:
+            url = None
+        return self._loop.promote(version, expected=expected, reason=reason, url=url).epoch
+
+
+@dataclass(frozen=True)
+class ControllerStatus:
+    """How a controller is: its phase, its epoch, and what its last look failed with."""
+
+    phase: str
+    epoch: int
+    n_ticks: int
+    problem: str | None
+
+
+class ControllerLoop:
+    """Calls a controller's `tick` in a thread of its own, until another controller takes over."""
+
+    def __init__(self, controller: Controller, interval_s: float) -> None:
+        self._controller = controller
+        self._interval_s = interval_s
+        self._n_ticks = 0
+        self._problem: str | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="raypipe-controller", daemon=True)
+
+    def start(self) -> None:
+        """Take over and begin to look."""
+        self._thread.start()
+
+    def status(self) -> ControllerStatus:
+        """Return how it goes."""
+        state = self._controller.state
+        return ControllerStatus(type(state.phase).__name__, state.controller, self._n_ticks, self._problem)
+
+    def stop(self) -> None:
+        """End the thread after its tick."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        started = False
+        while not self._stop.wait(self._interval_s):
+            try:
+                self._controller.tick() if started else self._controller.start()
+                started = True
+                self._problem = None
+            except StaleEpoch as error:
+                self._problem = str(error)
+                _log.warning("%s", error)
+                return
+            except Exception as error:  # noqa: BLE001 - the loop outlives any one look; status() says why
+                self._problem = f"{type(error).__name__}: {error}"
+                _log.warning("the controller's look failed: %s", self._problem)
+            self._n_ticks += 1
+
+
+class _ControllerActor(ControllerLoop):
+    """A loop that starts with its process, so that one that Ray restarted goes on by itself."""
+
+    def __init__(self, config_json: str, dashboard_url: str) -> None:
+        config = Config.model_validate_json(config_json)
+        super().__init__(build(config, dashboard_url), config.retraining.tick_s)
+        self.start()
+
+
+def build(config: Config, dashboard_url: str) -> Controller:
+    """Return the controller of a pipeline with all it acts through."""
+    clock = SystemClock()
+    registry = Registry(config.root.registry_url, clock)
+    loop = Loop(config, registry, clock, no_compute)
+    ports = Ports(
+        jobs=RayJobs(dashboard_url, config.folder),
+        traffic=CapturedTraffic(config.folder, registry, config.monitoring),
+        releases=EndpointReleases(loop),
+        alerts=LogAndWebhook(config.name, config.retraining.alerts.webhook),
+    )
+    return Controller(config.name, config.retraining, registry, clock, ports)
+
+
+def controller_name(pipeline: str) -> str:
+    """Return the name of a pipeline's controller in the namespace `raypipe`."""
+    return f"raypipe-controller-{pipeline}"
+
+
+def start_controller(config: Config, dashboard_url: str) -> None:
+    """Start a pipeline's controller in the place of the one that runs, with the config of now.
+
+    Its memory is the ledger, so nothing is lost by the change. Ray must outlive the caller.
+    """
+    stop_controller(config.name)
+    options = {
+        "name": controller_name(config.name),
+        "namespace": NAMESPACE,
+        "lifetime": "detached",
+        "num_cpus": 0,
+        "max_restarts": -1,
+        "max_concurrency": 4,
+    }
+    actor = ray.remote(_ControllerActor).options(**options).remote(config.model_dump_json(), dashboard_url)
+    ray.get(actor.status.remote())
+
+
+def controller_status(pipeline: str) -> ControllerStatus | None:
+    """Return how a pipeline's controller is; None where none runs."""
+    try:
+        actor: Any = ray.get_actor(controller_name(pipeline), namespace=NAMESPACE)
+    except ValueError:
+        return None
+    status: ControllerStatus = ray.get(actor.status.remote())
+    return status
+
+
+def stop_controller(pipeline: str) -> bool:
+    """End a pipeline's controller; return whether one ran. A retrain's job goes on."""
+    try:
+        actor = ray.get_actor(controller_name(pipeline), namespace=NAMESPACE)
+    except ValueError:
+        return False
+    ray.kill(actor, no_restart=True)
+    return True
+
+
+def _last_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

@@ -1,0 +1,48 @@
+"""What a retrain's job leaves behind in the home, whatever became of the job."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from raypipe.core.files import write_json
+from raypipe.core.home import PipelineHome
+from raypipe.training.compare import Comparison
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """What a retrain made: a version with its comparison, or the error that ended it, or both.
+
+    A version with an error was made, and could not be compared: it does not answer as it must.
+    """
+
+    version: str | None = None
+    data_version: str = ""
+    champion_data_version: str | None = None
+    family: str = ""
+    params: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+    cost_cpu_s: float | None = None
+    comparison: Comparison | None = None
+    error: str = ""
+
+
+def write_result(folder: PipelineHome, decision: str, result: Retrained) -> None:
+    """Keep the result of a decision, atomically."""
+    write_json(_path(folder, decision), asdict(result) | {"params": dict(result.params)})
+
+
+def read_result(folder: PipelineHome, decision: str) -> Retrained | None:
+    """Return the result of a decision; None while there is none."""
+    try:
+        fields = json.loads(_path(folder, decision).read_bytes())
+    except FileNotFoundError:
+        return None
+    compared = fields["comparison"]
+    return Retrained(**{**fields, "comparison": None if compared is None else Comparison(**compared)})
+
+
+def _path(folder: PipelineHome, decision: str) -> Path:
+    return folder.root / "decisions" / f"{decision}.json"

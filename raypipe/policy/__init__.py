@@ -1,0 +1,1 @@
+"""Policy: when to learn again, what may be released, and who is asked."""

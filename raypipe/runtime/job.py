@@ -1,0 +1,85 @@
+"""A retrain's Ray job: `python -m raypipe.runtime.job FOLDER DECISION`, started by the controller.
+
+FOLDER is the pipeline's folder in the home; its `config.json` says the rest. What comes of it is left in the
+home for the controller, so that the job's own fate does not matter. A job that is run again for the same
+decision finds the version that it registered.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeGuard
+
+from raypipe.config.settings import Config
+from raypipe.control.outcome import Retrained, write_result
+from raypipe.core.clock import SystemClock
+from raypipe.core.errors import ArtifactError, RaypipeError
+from raypipe.core.progress import Step
+from raypipe.pipeline import CHAMPION, Loop, Outcome, Trials
+from raypipe.registry.store import Registry
+from raypipe.runtime.resources import plan
+from raypipe.runtime.session import session
+
+
+def main() -> None:
+    """Carry out one decision; the exit code is 1 where it made no version."""
+    folder, decision = Path(sys.argv[1]), sys.argv[2]
+    config = Config.model_validate_json((folder / "config.json").read_bytes())
+    result = carry_out(config, decision)
+    write_result(config.folder, decision, result)
+    sys.exit(0 if result.version is not None else 1)
+
+
+def carry_out(config: Config, decision: str) -> Retrained:
+    """Retrain, register and compare; whatever a person can mend is told in the result."""
+    clock = SystemClock()
+    loop = Loop(config, Registry(config.root.registry_url, clock), clock, lambda: _compute(config), _say)
+    started = time.process_time()
+    try:
+        outcome, prepared = loop.retrain(decision)
+    except RaypipeError as error:
+        return Retrained(error=str(error))
+    made = _made(loop, outcome, time.process_time() - started)
+    try:
+        return replace(made, comparison=loop.compare(outcome.version, prepared))
+    except ArtifactError as error:
+        return replace(made, error=str(error))
+
+
+def _made(loop: Loop, outcome: Outcome, driver_cpu_s: float) -> Retrained:
+    champion = loop.registry.alias(loop.config.name, CHAMPION)
+    before = None if champion is None else loop.registry.model_version(loop.config.name, champion)
+    best = outcome.leaderboard.best
+    return Retrained(
+        version=outcome.version.version,
+        data_version=outcome.data.id,
+        champion_data_version=None if before is None else before.data_version,
+        family=best.family,
+        params={name: value for name, value in best.params.items() if _is_plain(value)},
+        cost_cpu_s=round(driver_cpu_s + loop.training_s(outcome.run), 3),
+    )
+
+
+def _is_plain(value: object) -> TypeGuard[str | int | float | bool | None]:
+    return value is None or isinstance(value, str | int | float | bool)
+
+
+@contextmanager
+def _compute(config: Config) -> Iterator[Trials]:
+    with session(config.cluster, config.root) as connection:
+        yield plan(connection.n_cpus, config.serving, config.training.resources)
+
+
+def _say(step: Step) -> None:
+    """Write progress to the job's log, which the dashboard shows."""
+    sys.stdout.write(f"{step.stage}: {step.message}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,290 @@
+"""Whatever happens in whatever order: the promises that the controller keeps."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from raypipe.control.actions import (
+    Action,
+    FollowRetrain,
+    JudgeChallenger,
+    Promote,
+    Record,
+    SendAlert,
+    StopRetrain,
+    SubmitRetrain,
+)
+from raypipe.control.events import (
+    POLICY,
+    AlertSent,
+    Approved,
+    ChampionChanged,
+    ControllerStarted,
+    Event,
+    Fact,
+    GateJudged,
+    Promoted,
+    PromotionFailed,
+    Quality,
+    Rejected,
+    RetrainDecided,
+    RetrainFailed,
+    RetrainLost,
+    RetrainRequested,
+    RetrainSubmitted,
+    RetrainSucceeded,
+    RolledBack,
+    Ticked,
+    Verdict,
+    WindowScored,
+    from_json,
+    kind_of,
+    to_json,
+)
+from raypipe.control.ledger import fold_facts
+from raypipe.control.receipts import receipts
+from raypipe.control.state import State, Watching
+from raypipe.control.step import resume, step
+from raypipe.policy.config import RetrainingSettings
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+COOL_DOWN_S = 300.0
+MAX_PER_DAY = 6
+PEOPLE = (RetrainRequested, Approved, Rejected, RolledBack, ChampionChanged)
+
+
+class Controller(RuleBasedStateMachine):
+    """A controller, a shell that may die anywhere, people, a clock that jumps, and messages that repeat."""
+
+    @initialize(
+        mode=st.sampled_from(["auto", "approve", "manual"]),
+        default=st.sampled_from(["reject", "approve"]),
+        schedule=st.sampled_from([None, "*/30 * * * *"]),
+    )
+    def begin(self, mode: str, default: str, schedule: str | None) -> None:
+        self.settings = RetrainingSettings.model_validate(
+            {
+                "mode": mode,
+                "triggers": {
+                    "schedule": schedule,
+                    "quality_bound": 0.8,
+                    "new_labels": 400,
+                    "drift": "retrain",
+                },
+                "cool_down_s": COOL_DOWN_S,
+                "max_per_day": MAX_PER_DAY,
+                "job_timeout_s": 900,
+                "approval": {"timeout_s": 600, "default": default},
+            }
+        )
+        self.now, self.n_labels, self.epoch, self.n_versions = START, 0, 1, 1
+        self.state, self.ledger, self.heard = State("p"), list[Fact](), list[Event]()
+        self.owed: list[Action] = []
+        self.jobs: dict[str, str] = {}
+        self.passed: set[tuple[str, str | None]] = set()
+        self.approved: set[str] = set()
+        self.tell(self.started("v1", 1))
+
+    def started(self, champion: str | None, champion_epoch: int) -> ControllerStarted:
+        schedule = self.settings.triggers.schedule
+        return ControllerStarted(
+            self.now, self.epoch, champion, champion_epoch, schedule, controller=self.epoch
+        )
+
+    def tell(self, event: Event) -> None:
+        self.heard.append(event)
+        if isinstance(event, PEOPLE) and event.controller is None:
+            self.ledger.append(event)
+        if isinstance(event, Approved):
+            self.approved.add(event.version)
+        before = self.state
+        self.state, actions = step(before, event, self.settings)
+        for action in actions:
+            self.check(before, action)
+            self.owed.append(action)
+        self.owed = [action for action in self.owed if not self.recorded(action)]
+
+    def recorded(self, action: Action) -> bool:
+        if isinstance(action, Record):
+            self.ledger.append(action.fact)
+        return isinstance(action, Record)
+
+    def check(self, before: State, action: Action) -> None:
+        match action:
+            case Record(GateJudged(verdict="pass") as judged):
+                self.passed.add((judged.version, judged.champion))
+            case Record(Approved(by="policy", version=version)):
+                by_default = self.settings.approval.default == "approve"
+                assert self.settings.mode == "auto" or by_default
+                self.approved.add(version)
+            case Record(RetrainDecided(at) as decided):
+                self.check_decided(before, decided, at)
+            case Promote(version=version, champion=champion):
+                assert (version, champion) in self.passed
+                assert version in self.approved
+            case _:
+                pass
+
+    def check_decided(self, before: State, decided: RetrainDecided, at: datetime) -> None:
+        assert before.champion is not None
+        assert isinstance(before.phase, Watching)
+        assert self.settings.mode != "manual" or decided.trigger == "hand"
+        known = receipts(self.ledger, "p")
+        assert all(receipt.ending != "open" for receipt in known)
+        ends = [receipt.ended_at for receipt in known if receipt.ended_at is not None]
+        assert all(at >= end + timedelta(seconds=COOL_DOWN_S) for end in ends)
+        recent = [r for r in known if r.decided_at > at - timedelta(days=1)]
+        assert decided.trigger == "hand" or len(recent) < MAX_PER_DAY
+
+    @rule(seconds=st.sampled_from([1, 60, 300, 1_000, 7_200]))
+    def time_goes_on(self, seconds: int) -> None:
+        self.now += timedelta(seconds=seconds)
+        self.tell(Ticked(self.now, self.n_labels, controller=self.epoch))
+
+    @rule()
+    def clock_goes_back_an_hour(self) -> None:
+        n_before = self.state.n_decisions
+        self.now -= timedelta(hours=1)
+        asked = self.state.requested is not None
+        self.tell(Ticked(self.now, None, controller=self.epoch))
+        assert asked or self.state.n_decisions == n_before or self.state.n_decisions == n_before + 1
+
+    @rule(
+        n_new=st.integers(0, 500),
+        accuracy=st.none() | st.floats(0.5, 1.0),
+        drifted=st.sampled_from([(), ("a",)]),
+        own=st.booleans(),
+    )
+    def window_is_scored(
+        self, n_new: int, accuracy: float | None, drifted: tuple[str, ...], own: bool
+    ) -> None:
+        self.n_labels += n_new
+        quality = Quality("accuracy", True, accuracy, None, None, 100) if accuracy else None
+        version = self.state.champion if own else "v0"
+        self.tell(
+            WindowScored(self.now, version or "v0", self.n_labels, quality, drifted, controller=self.epoch)
+        )
+
+    @rule(note=st.sampled_from(["", "please"]))
+    def person_asks(self, note: str) -> None:
+        self.tell(RetrainRequested(self.now, "ann", note))
+
+    @rule(yes=st.booleans(), n=st.integers(1, 6))
+    def person_answers(self, yes: bool, n: int) -> None:
+        answer = Approved if yes else Rejected
+        self.tell(answer(self.now, f"v{n}", "ann"))
+
+    @rule(n=st.integers(1, 6), back=st.booleans())
+    def person_releases(self, n: int, back: bool) -> None:
+        self.epoch_of_release = max(self.state.champion_epoch, self.epoch) + 1
+        if back:
+            self.tell(RolledBack(self.now, f"v{n}", self.epoch_of_release, "ann"))
+        else:
+            self.tell(ChampionChanged(self.now, f"v{n}", self.epoch_of_release))
+
+    @rule(outcome=st.sampled_from(["made", "made", "failed", "lost", "nothing"]))
+    def shell_acts(self, outcome: str) -> None:
+        if self.owed:
+            self.act(self.owed.pop(0), outcome)
+
+    def act(self, action: Action, outcome: str) -> None:
+        match action:
+            case SubmitRetrain(decision):
+                self.jobs.setdefault(decision, "running")
+                running = [job for job, state in self.jobs.items() if state == "running"]
+                assert running == [decision]
+                self.tell(RetrainSubmitted(self.now, decision, controller=self.epoch))
+            case FollowRetrain(decision) | StopRetrain(decision):
+                self.end(decision, outcome)
+            case JudgeChallenger(decision, version, champion):
+                verdict: Verdict = {"made": "pass", "failed": "fail"}.get(outcome, "inconclusive")  # type: ignore[assignment]
+                self.tell(
+                    GateJudged(self.now, decision, version, champion, verdict, 200, controller=self.epoch)
+                )
+            case Promote(decision, version):
+                self.promote(decision, version, outcome)
+            case SendAlert(key) if outcome != "lost":
+                self.tell(AlertSent(self.now, key, controller=self.epoch))
+            case _:
+                pass
+
+    def end(self, decision: str, outcome: str) -> None:
+        if outcome == "nothing":
+            return
+        self.jobs[decision] = outcome
+        if outcome == "made":
+            self.n_versions += 1
+            made = RetrainSucceeded(self.now, decision, f"v{self.n_versions}", "d-1", controller=self.epoch)
+            self.tell(made)
+        elif outcome == "failed":
+            self.tell(RetrainFailed(self.now, decision, "no disk", controller=self.epoch))
+        else:
+            self.tell(RetrainLost(self.now, decision, controller=self.epoch))
+
+    def promote(self, decision: str, version: str, outcome: str) -> None:
+        if outcome == "made":
+            epoch = max(self.state.champion_epoch, self.epoch) + 1
+            self.tell(Promoted(self.now, decision, version, epoch, controller=self.epoch))
+        elif outcome == "failed":
+            self.tell(PromotionFailed(self.now, decision, version, "NaN", controller=self.epoch))
+
+    @rule()
+    def controller_dies_and_another_takes_over(self) -> None:
+        self.epoch = max(self.state.champion_epoch, self.epoch) + 1
+        self.state = fold_facts(self.ledger, "p")
+        self.owed = []
+        self.tell(self.started(None, 0))
+        self.owed += [action for action in resume(self.state, self.settings) if action not in self.owed]
+
+    @rule(data=st.data())
+    def something_is_heard_twice(self, data: st.DataObject) -> None:
+        event = data.draw(st.sampled_from(self.heard[-8:]))
+        n_before, phase = self.state.n_decisions, self.state.phase
+        if not isinstance(event, (WindowScored, Ticked)):
+            self.state, actions = step(self.state, event, self.settings)
+            assert not any(isinstance(action, (SubmitRetrain, Promote)) for action in actions) or (
+                self.state.phase != phase
+            )
+            self.owed += [action for action in actions if not self.recorded(action)]
+        assert self.state.n_decisions == n_before
+
+    @rule()
+    def at_rest_every_retrain_has_a_verdict(self) -> None:
+        """Were the shell never to answer again, time alone ends what is under way."""
+        state, now = self.state, max(self.now, *self.state.decided_at, self.now)
+        facts = list(self.ledger)
+        quiet = RetrainingSettings.model_validate(
+            {**self.settings.model_dump(), "triggers": {"drift": "off"}}
+        )
+        pending = state.n_decisions
+        for _ in range(400):
+            now += timedelta(seconds=60)
+            state, actions = step(state, Ticked(now, None, controller=self.epoch), quiet)
+            facts += [action.fact for action in actions if isinstance(action, Record)]
+        ended = receipts(facts, "p")[:pending]
+        assert all(receipt.ending != "open" for receipt in ended)
+
+    @invariant()
+    def the_state_folds_from_the_ledger_alone(self) -> None:
+        if not hasattr(self, "ledger"):
+            return
+        read = [from_json(kind_of(fact), to_json(fact)) for fact in self.ledger]
+        assert fold_facts(read, "p") == self.state  # type: ignore[arg-type]
+
+    @invariant()
+    def one_at_a_time(self) -> None:
+        if hasattr(self, "ledger"):
+            known = receipts(self.ledger, "p")
+            assert sum(receipt.ending == "open" for receipt in known) <= 1
+            assert [receipt.decision for receipt in known] == [
+                f"p-retrain-{n}" for n in range(1, self.state.n_decisions + 1)
+            ]
+
+
+assert POLICY == "policy"
+TestController = Controller.TestCase
+TestController.settings = hypothesis_settings(max_examples=60, stateful_step_count=40, deadline=None)
