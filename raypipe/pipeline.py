@@ -10,7 +10,7 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version as installed
 from typing import TYPE_CHECKING
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 TRIALS_NAME = "trials.json"
+MIN_WINDOW_ROWS = 200
 RAY_DATA_ROWS = 5_000_000
 """Above so many rows, `compute: auto` transforms over Ray Data instead of in this process."""
 
@@ -55,6 +56,8 @@ class Prepared:
     transform: FittedTransform
     profile: Profile
     """Of the training rows."""
+    windows: tuple[int, ...] = ()
+    """How many of the newest training rows a trial may learn from; all if empty."""
 
 
 @dataclass(frozen=True)
@@ -170,8 +173,16 @@ class Loop:
         known = self.registry.data_version(self.config.name, champion.data_version)
         rows = read_grown(self.config.folder, data)
         seen = live_ids(self.config.folder, known) if known else frozenset()
-        split = split_grown(rows, self.config.data.split, seen=seen, time=self.config.data.time)
-        return self._prepared(data, rows.select([column.name for column in data.columns]), split)
+        split = split_grown(
+            rows,
+            self.config.data.split,
+            max_rows=self.config.retraining.gate.max_rows,
+            seen=seen,
+            time=self.config.data.time,
+        )
+        names = [column.name for column in data.columns]
+        prepared = self._prepared(data, rows.select(names), split)
+        return replace(prepared, windows=_windows(split.train.num_rows))
 
     def compare(self, version: ModelVersion, prepared: Prepared) -> Comparison:
         """Score a version beside the champion on the test rows; raises ArtifactError for a damaged one."""
@@ -221,6 +232,7 @@ class Loop:
             y_validation=task.encode(split.validation[task.label]),
             task=task,
             feature_names=transform.feature_names,
+            windows=prepared.windows,
         )
 
     def race(self, run: str, features: TrainingSet, trials: Trials) -> RaceResult:
@@ -390,6 +402,15 @@ class Loop:
 
     def _say(self, stage: str, message: str) -> None:
         self.progress(Step(stage, message))
+
+
+def _windows(n_rows: int) -> tuple[int, ...]:
+    """Return how far back a retrain may look: few rows learn a new concept, many an old one well.
+
+    The validation rows, which are newer, choose.
+    """
+    wanted = (n_rows // 8, n_rows, n_rows // 64)
+    return tuple(n for n in wanted if n >= MIN_WINDOW_ROWS) or (n_rows,)
 
 
 def no_compute() -> AbstractContextManager[Trials]:

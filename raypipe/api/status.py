@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from raypipe.config.settings import Config
+from raypipe.control.people import read_state
+from raypipe.control.traffic import read_window
 from raypipe.core.errors import ServingError
 from raypipe.core.ids import Json
+from raypipe.monitoring.report import WindowReport
 from raypipe.pipeline import CHALLENGER, CHAMPION
 from raypipe.registry.store import Registry
 from raypipe.runtime.state import read_cluster
@@ -30,6 +33,10 @@ class Status:
     endpoint: EndpointStatus | None
     because: str
     dashboard_url: str | None
+    phase: str
+    """What the controller is at, as far as the ledger tells."""
+    window: WindowReport | None
+    """What the controller measured last on live traffic."""
 
     def to_json(self) -> Json:
         return {
@@ -43,6 +50,8 @@ class Status:
             "endpoint": None if self.endpoint is None else dict(self.endpoint.details),
             "because": self.because,
             "dashboard_url": self.dashboard_url,
+            "phase": self.phase,
+            "window": None if self.window is None else self.window.to_json(),
         }
 
 
@@ -65,7 +74,15 @@ def read_status(config: Config, registry: Registry) -> Status:
         endpoint=endpoint,
         because=because,
         dashboard_url=None if cluster is None else cluster.dashboard_url,
+        phase=_phase(registry, config.name),
+        window=read_window(config.folder),
     )
+
+
+def _phase(registry: Registry, pipeline: str) -> str:
+    state = read_state(registry, pipeline)
+    doing = type(state.phase).__name__.lower()
+    return doing if state.decision is None else f"{doing} {state.decision}"
 
 
 def endpoint_spec(config: Config) -> EndpointSpec:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from raypipe.cli.decisions import window_lines
 from raypipe.cli.output import DEFAULT_CONFIG, ConfigArgument, JsonOption, emit, opened, read_text, table
 from raypipe.core.errors import ConfigError, ServingError
 from raypipe.core.ids import Json
@@ -173,6 +174,9 @@ def _status_lines(status: Status) -> Iterator[str]:
         answers = f"answers with {status.endpoint.version}, epoch {status.endpoint.epoch}"
         yield f"endpoint     {status.url} {answers}"
         yield from _replica_lines(status.endpoint.details)
+    yield f"controller   {status.phase}"
+    if status.window is not None:
+        yield from window_lines(status.window)
     if status.dashboard_url:
         yield f"dashboard    {status.dashboard_url}"
 

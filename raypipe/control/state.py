@@ -78,6 +78,8 @@ class State:
     """The epoch of the newest controller."""
     champion: str | None = None
     champion_epoch: int = 0
+    rollback_epoch: int = 0
+    """The epoch of the last rollback by a person."""
     n_decisions: int = 0
     decided_at: tuple[datetime, ...] = ()
     """When retrains were decided, as far back as a day before the last one."""

@@ -70,8 +70,12 @@ def grow(
     progress(Step("collect", f"{id}: {live.num_rows:,} labelled live rows beside {base.n_rows:,}"))
     now = clock.now()
     names = [column.name for column in base.columns]
-    history = read_version(folder.rows, base.table_version, [*names, SOURCE_COLUMN, INGESTED_COLUMN])
-    rows = pa.concat_tables([_history(history), _live(live, names, now)], promote_options="default")
+    history = _history(
+        read_version(folder.rows, base.table_version, [*names, SOURCE_COLUMN, INGESTED_COLUMN])
+    )
+    rows = pa.concat_tables(
+        [history, _live(live, names, now).select(history.column_names).cast(history.schema)]
+    )
     traffic = Fragment(ENDPOINT, str(folder.predictions), digest, live.num_rows, 0)
     return replace(
         base,
@@ -98,17 +102,20 @@ def read_grown(folder: PipelineHome, version: DataVersion) -> pa.Table:
     return read_version(folder.rows, version.table_version, [*names, ID_COLUMN, AT_COLUMN])
 
 
-def split_grown(rows: pa.Table, settings: SplitSettings, *, seen: frozenset[str], time: str | None) -> Split:
+def split_grown(
+    rows: pa.Table, settings: SplitSettings, *, max_rows: int, seen: frozenset[str], time: str | None
+) -> Split:
     """Split the rows of a grown version so that the newest live rows judge, then choose, and the rest trains.
 
     `seen` are the ids that the champion's data version holds: those rows may train, and judge nothing. The
-    shares of validation and test are of the rows that are left. Raises DataError where a part is empty.
+    shares of validation and test are of the rows that are left, and at most `max_rows` each: after a change
+    the newest rows are those to learn from. Raises DataError where a part is empty.
     """
     ordered = rows.take(_order(rows, time))
     ids, at = ordered[ID_COLUMN].to_pylist(), ordered[AT_COLUMN]
     fresh = [place for place, id in enumerate(ids) if id is not None and id not in seen]
     n_test, n_validation = (
-        max(1, round(len(fresh) * share)) for share in (settings.test, settings.validation)
+        min(max_rows, max(1, round(len(fresh) * share))) for share in (settings.test, settings.validation)
     )
     if len(fresh) <= n_test + n_validation:
         raise DataError(

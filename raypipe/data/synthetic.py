@@ -96,6 +96,10 @@ def write_files(folder: Path, table: pa.Table, n_files: int) -> tuple[Path, ...]
     return tuple(paths)
 
 
+QUICKSTART_NOISE = 0.05
+QUICKSTART_MISSING = {"commission": 0.05, "hvalue": 0.1, "car": 0.03}
+
+
 def write_quickstart(
     folder: Path, *, n_rows: int = 20_000, n_files: int = 4, function: int = 2, seed: int = 7
 ) -> tuple[Path, ...]:
@@ -103,8 +107,8 @@ def write_quickstart(
     settings = AgrawalSettings(
         concepts=((n_rows, function),),
         seed=seed,
-        label_noise=0.05,
-        missing={"commission": 0.05, "hvalue": 0.1, "car": 0.03},
+        label_noise=QUICKSTART_NOISE,
+        missing=QUICKSTART_MISSING,
     )
     return write_files(folder, generate(settings), n_files)
 

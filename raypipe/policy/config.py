@@ -46,6 +46,8 @@ class GateSettings(Settings):
 
     min_rows: Annotated[int, Field(ge=1)] = 100
     """With fewer rows the verdict is inconclusive, and the champion stays."""
+    max_rows: Annotated[int, Field(ge=1)] = 500
+    """The newest rows that judge, and as many before them that choose; the others train."""
     margin: Annotated[float, Field(ge=0)] = 0.0
     """How much better, in the task's metric, the whole 95% interval of the gain must be."""
 

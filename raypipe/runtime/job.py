@@ -30,7 +30,12 @@ def main() -> None:
     """Carry out one decision; the exit code is 1 where it made no version."""
     folder, decision = Path(sys.argv[1]), sys.argv[2]
     config = Config.model_validate_json((folder / "config.json").read_bytes())
-    result = carry_out(config, decision)
+    try:
+        result = carry_out(config, decision)
+    except Exception as error:
+        unexpected = f"unexpected {type(error).__name__}: {error}; the job's log in the dashboard has more"
+        write_result(config.folder, decision, Retrained(error=unexpected))
+        raise
     write_result(config.folder, decision, result)
     sys.exit(0 if result.version is not None else 1)
 

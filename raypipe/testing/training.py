@@ -51,6 +51,7 @@ class AnsweringTrial:
         self.asked[name] = (low, high, log)
         return int(self._answers.get(name, low))
 
-    def suggest_categorical(self, name: str, choices: Sequence[str]) -> str:
+    def suggest_categorical(self, name: str, choices: Sequence[str | int]) -> str | int:
         self.asked[name] = tuple(choices)
-        return str(self._answers.get(name, choices[0]))
+        answer = self._answers.get(name, choices[0])
+        return answer if isinstance(answer, int) else str(answer)

@@ -23,7 +23,7 @@ class Suggestions(Protocol):
 
     def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int: ...
 
-    def suggest_categorical(self, name: str, choices: Sequence[str]) -> str: ...
+    def suggest_categorical(self, name: str, choices: Sequence[str | int]) -> str | int: ...
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Choice:
     choices: tuple[str, ...]
 
     def suggested(self, trial: Suggestions, prefix: str) -> ParamValue:
-        return trial.suggest_categorical(prefix + self.name, self.choices)
+        return str(trial.suggest_categorical(prefix + self.name, self.choices))
 
 
 Parameter: TypeAlias = "Real | Whole | Choice"

@@ -31,7 +31,7 @@ from raypipe.training.search import (
     REDUCTION,
     check_learnable,
     chosen,
-    first_point,
+    first_points,
     next_family,
     suggest,
 )
@@ -213,22 +213,22 @@ class SearchByFamily(Searcher):  # type: ignore[misc]  # Ray is untyped here
 
 def _searcher(data: TrainingSet, settings: TrainingSettings, mode: str) -> Searcher:
     of_family: dict[str, Searcher] = {
-        name: _parzen(name, data.task, settings.seed, mode) for name in settings.families
+        name: _parzen(name, data, settings.seed, mode) for name in settings.families
     }
     return SearchByFamily(of_family, data.task, mode)
 
 
-def _parzen(family: str, task: Task, seed: int, mode: str) -> Searcher:
+def _parzen(family: str, data: TrainingSet, seed: int, mode: str) -> Searcher:
     """Return a seeded tree-structured Parzen estimator; imported here, as the workers do without it."""
     import optuna
     from ray.tune.search.optuna import OptunaSearch
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return OptunaSearch(
-        partial(suggest, family=family, task=task),
+        partial(suggest, family=family, task=data.task, windows=data.windows),
         metric="score",
         mode=mode,
-        points_to_evaluate=[first_point(family, task)],
+        points_to_evaluate=first_points(family, data.task, data.windows),
         sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=_N_RANDOM_TRIALS),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -28,6 +28,12 @@ class TrainingSet:
     y_validation: NDArray[np.int64] | NDArray[np.float64]
     task: Task
     feature_names: tuple[str, ...]
+    windows: tuple[int, ...] = ()
+    """Numbers of the newest training rows, which must be in time order, to learn from; all rows if empty."""
+
+    def recent(self, n_rows: int) -> TrainingSet:
+        """Return the same with the newest training rows alone."""
+        return replace(self, x_train=self.x_train[-n_rows:], y_train=self.y_train[-n_rows:])
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from raypipe.core.errors import LabelError, TrainingError
 from raypipe.training.family import Params, ParamValue, Suggestions, family_of
@@ -10,6 +10,7 @@ from raypipe.training.race import TrainingSet
 from raypipe.training.task import Task
 
 FAMILY = "family"
+N_RECENT = "n_recent"
 N_RUNGS = 9
 """Parts of a trial; after 1 and 3 of them the worse two thirds of a family's trials are stopped."""
 REDUCTION = 3
@@ -35,16 +36,27 @@ def next_family(n_trials: Mapping[str, int], task: Task) -> str:
     return min(n_trials, key=before)
 
 
-def suggest(trial: Suggestions, family: str, task: Task) -> dict[str, ParamValue]:
-    """Ask for a family's parameters, under names such as `xgboost.max_depth`; return the family as well."""
+def suggest(
+    trial: Suggestions, family: str, task: Task, windows: Sequence[int] = ()
+) -> dict[str, ParamValue]:
+    """Ask for a family's parameters, under names such as `xgboost.max_depth`; return the family as well.
+
+    With `windows`, how many of the newest training rows to learn from is a parameter like the others.
+    """
     for parameter in family_of(family).space(task):
         parameter.suggested(trial, f"{family}.")
+    if windows:
+        trial.suggest_categorical(f"{family}.{N_RECENT}", list(windows))
     return {FAMILY: family}
 
 
-def first_point(family: str, task: Task) -> dict[str, ParamValue]:
-    """Return what is tried before the search knows anything: the defaults, named as in `suggest`."""
-    return {f"{family}.{name}": value for name, value in defaults(family, task).items()}
+def first_points(family: str, task: Task, windows: Sequence[int] = ()) -> list[dict[str, ParamValue]]:
+    """Return what is tried before the search knows anything: the defaults, with each window in turn.
+
+    Names are as in `suggest`.
+    """
+    point = {f"{family}.{name}": value for name, value in defaults(family, task).items()}
+    return [{**point, f"{family}.{N_RECENT}": window} for window in windows] or [point]
 
 
 def defaults(family: str, task: Task) -> Params:

@@ -10,6 +10,7 @@ from raypipe.stats.metrics import METRICS
 from raypipe.training.family import Family, Params, Terms
 from raypipe.training.models import Model
 from raypipe.training.race import TrainingSet
+from raypipe.training.search import N_RECENT
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,14 @@ def run_trial(
 ) -> None:
     """Train and report after each rung; `report` may raise to stop the trial.
 
+    A parameter `n_recent` is the trial's own: how many of the newest training rows the family learns from.
     Raises TrainingError where the model predicts what is no number.
     """
     metric = METRICS[data.task.metric]
     best: float | None = None
-    for rung, model, train_s in _timed(family.train(params, data, terms), timer):
+    own = {name: value for name, value in params.items() if name != N_RECENT}
+    learned = data.recent(int(params[N_RECENT])) if N_RECENT in params else data
+    for rung, model, train_s in _timed(family.train(own, learned, terms), timer):
         score = score_of(model, data)
         improved = best is None or metric.gain(score, best) > 0
         best = score if best is None or improved else best

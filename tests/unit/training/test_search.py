@@ -18,7 +18,7 @@ from raypipe.training.search import (
     check_learnable,
     chosen,
     defaults,
-    first_point,
+    first_points,
     next_family,
     suggest,
 )
@@ -91,7 +91,7 @@ def test_what_is_chosen_comes_back_without_its_prefix() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_first_point_is_the_defaults_under_the_names_that_are_asked_for(family: str) -> None:
-    trial, point = AnsweringTrial(), first_point(family, task_of(0))
+    trial, point = AnsweringTrial(), first_points(family, task_of(0))[0]
     suggest(trial, family, task_of(0))
     assert set(trial.asked) == set(point)
     assert chosen({"family": family, **point}) == (family, defaults(family, task_of(0)))
@@ -141,3 +141,14 @@ def test_one_class_in_the_validation_rows_stops_only_a_metric_that_needs_two() -
     with pytest.raises(LabelError, match="all 120 validation rows, and auc cannot choose"):
         check_learnable(one_class)
     check_learnable(replace(one_class, task=replace(data.task, metric="log_loss")))
+
+
+def test_windows_are_a_parameter_and_each_is_tried_with_the_defaults() -> None:
+    task = task_of(2)
+    points = first_points("xgboost", task, (100, 5000))
+    assert [point["xgboost.n_recent"] for point in points] == [100, 5000]
+    plain = {name: value for name, value in points[0].items() if name != "xgboost.n_recent"}
+    assert plain == first_points("xgboost", task)[0]
+    trial = AnsweringTrial()
+    suggest(trial, "xgboost", task, (100, 5000))
+    assert "xgboost.n_recent" in trial.asked

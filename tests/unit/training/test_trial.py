@@ -8,7 +8,7 @@ import pytest
 from raypipe.core.errors import TrainingError
 from raypipe.testing.training import training_set
 from raypipe.training.families.baseline import ConstantModel
-from raypipe.training.family import Parameter, Params, Terms
+from raypipe.training.family import Parameter, Params, Terms, family_of
 from raypipe.training.models import Model
 from raypipe.training.race import TrainingSet
 from raypipe.training.task import Task
@@ -79,3 +79,23 @@ def test_a_report_that_raises_ends_the_training() -> None:
 def test_a_model_that_diverged_fails_the_trial() -> None:
     with pytest.raises(TrainingError, match="diverged"):
         reports_of(float(np.nan))
+
+
+def test_a_trial_learns_from_the_newest_rows_alone_if_told_so() -> None:
+    data = training_set(2, n_rows=240)
+    seen: list[int] = []
+
+    class Counting:
+        name, in_parts = "counting", False
+
+        def space(self, task: Task) -> tuple[()]:
+            return ()
+
+        def train(self, params: Params, data: TrainingSet, terms: Terms) -> Iterator[tuple[int, Model]]:
+            seen.append(len(data.y_train))
+            assert "n_recent" not in params
+            yield from family_of("baseline").train(params, data, terms)
+
+    for params in ({}, {"n_recent": 50}):
+        run_trial(Counting(), params, data, Terms(1, 0, 1), timer=lambda: 0.0, report=lambda _: None)
+    assert seen == [len(data.y_train), 50]

@@ -1,0 +1,131 @@
+"""`raypipe retrain`, `approve`, `reject`, `why`, `watch`: decisions, and a person's word in them."""
+
+from __future__ import annotations
+
+import getpass
+import time
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from raypipe.cli.output import DEFAULT_CONFIG, ConfigArgument, JsonOption, emit, opened, table
+from raypipe.core.clock import SystemClock
+from raypipe.core.errors import UnknownVersion
+
+if TYPE_CHECKING:
+    from raypipe.monitoring.report import WindowReport
+
+WATCH_INTERVAL_S = 1.0
+N_COLUMNS = 5
+VersionArgument = Annotated[str, typer.Argument(help="A model version, such as v2.", metavar="VERSION")]
+NoteOption = Annotated[str, typer.Option(help="Why, for the history.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    for command in (retrain, approve, reject, why, watch):
+        app.command()(command)
+
+
+def retrain(
+    config: ConfigArgument = DEFAULT_CONFIG, note: NoteOption = "", as_json: JsonOption = False
+) -> None:
+    """Ask the controller for a retrain on the labelled live traffic."""
+    from raypipe.control.people import request_retrain
+
+    pipeline, registry = opened(config)
+    request_retrain(registry, pipeline.name, SystemClock(), by=getpass.getuser(), note=note)
+    emit(
+        {"requested": True},
+        as_json,
+        lambda: ["asked; `raypipe status` shows what becomes of it."],
+    )
+
+
+def approve(
+    version: VersionArgument,
+    config: ConfigArgument = DEFAULT_CONFIG,
+    note: NoteOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Let a challenger that passed its gate become the champion."""
+    _answer(version, config, note, as_json, approved=True)
+
+
+def reject(
+    version: VersionArgument,
+    config: ConfigArgument = DEFAULT_CONFIG,
+    note: NoteOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Decide against a challenger; the champion stays."""
+    _answer(version, config, note, as_json, approved=False)
+
+
+def why(
+    subject: Annotated[str, typer.Argument(help="A model version or a decision.", metavar="VERSION")],
+    config: ConfigArgument = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the receipt of a retrain: why, on what evidence, at what cost, and how it ended."""
+    from raypipe.control.ledger import read_facts
+    from raypipe.control.receipts import find, receipts, render
+
+    pipeline, registry = opened(config)
+    facts = [fact for _, fact in read_facts(registry, pipeline.name)]
+    receipt = find(receipts(facts, pipeline.name), subject)
+    if receipt is None:
+        raise UnknownVersion(
+            f"no retrain of {pipeline.name} made {subject!r}; versions of `raypipe run` have no receipt, "
+            "and `raypipe history` tells of them."
+        )
+    emit(receipt.to_json(), as_json, lambda: render(receipt))
+
+
+def watch(
+    config: ConfigArgument = DEFAULT_CONFIG,
+    once: Annotated[bool, typer.Option("--once", help="Show what is so now, and end.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Follow live quality, drift and decisions until Ctrl-C."""
+    from raypipe.control.traffic import read_window
+
+    pipeline, _ = opened(config)
+    shown: WindowReport | None = None
+    while True:
+        window = read_window(pipeline.folder)
+        if window is not None and window != shown:
+            emit(window.to_json(), as_json, partial(window_lines, window))
+            shown = window
+        if once:
+            return
+        time.sleep(WATCH_INTERVAL_S)
+
+
+def window_lines(window: WindowReport) -> Iterator[str]:
+    """Yield what was measured on a window of live traffic, as a person reads it."""
+    yield f"{window.at:%H:%M:%S}  {window.version}: {window.n_rows:,} rows, {window.n_labels:,} labelled"
+    quality = window.quality
+    if quality is None or quality.value is None:
+        yield "  live quality: too few labels yet"
+    else:
+        ends = "" if quality.low is None else f" [{quality.low:.4g}, {quality.high:.4g}]"
+        yield f"  live {quality.metric}: {quality.value:.4g}{ends} on {quality.n_labels:,} labels (measured)"
+    furthest = sorted(window.drift, key=lambda one: -(one.psi or 0.0))[:N_COLUMNS]
+    rows = [
+        (one.column, f"{one.psi or 0:.3f}", f"{one.missing_ratio:.1%}", "drifted" if one.drifted else "")
+        for one in furthest
+    ]
+    yield from (f"  {line}" for line in table(("column", "PSI", "missing", ""), rows))
+
+
+def _answer(version: str, config: str, note: str, as_json: bool, *, approved: bool) -> None:
+    from raypipe.control.people import answer
+
+    pipeline, registry = opened(config)
+    by, clock = getpass.getuser(), SystemClock()
+    answer(registry, pipeline.name, clock, version, approved=approved, by=by, note=note)
+    word = "approved" if approved else "rejected"
+    emit({"version": version, word: True}, as_json, lambda: [f"{version} is {word}."])

@@ -1,0 +1,36 @@
+"""What people say to the controller: written to the ledger, where the controller reads it."""
+
+from __future__ import annotations
+
+from raypipe.control.events import Approved, Rejected, RetrainRequested
+from raypipe.control.ledger import fold, record
+from raypipe.control.state import AwaitingApproval, State
+from raypipe.core.clock import Clock
+from raypipe.core.errors import RegistryError
+from raypipe.registry.store import Registry
+
+
+def request_retrain(registry: Registry, pipeline: str, clock: Clock, *, by: str, note: str = "") -> None:
+    """Ask for a retrain; the controller starts it when it rests."""
+    record(registry, pipeline, RetrainRequested(clock.now(), by, note))
+
+
+def answer(
+    registry: Registry, pipeline: str, clock: Clock, version: str, *, approved: bool, by: str, note: str = ""
+) -> None:
+    """Approve or reject a challenger; raises RegistryError for one that does not wait for an answer."""
+    phase = read_state(registry, pipeline).phase
+    if not isinstance(phase, AwaitingApproval) or phase.version != version:
+        waiting = phase.version if isinstance(phase, AwaitingApproval) else "none"
+        raise RegistryError(
+            f"VERSION must be the challenger that waits for approval ({waiting} of {pipeline} does). "
+            f"Got {version!r}."
+        )
+    kind = Approved if approved else Rejected
+    record(registry, pipeline, kind(clock.now(), version, by, note))
+
+
+def read_state(registry: Registry, pipeline: str) -> State:
+    """Return what the ledger folds to."""
+    newest = registry.history(pipeline, 1)
+    return fold(registry.history(pipeline, newest[0].seq) if newest else (), pipeline)
