@@ -58,6 +58,8 @@ class Prepared:
     """Of the training rows."""
     windows: tuple[int, ...] = ()
     """How many of the newest training rows a trial may learn from; all if empty."""
+    champion: str | None = None
+    """The version whose rows neither choose nor judge; None where rows of the sources do."""
 
 
 @dataclass(frozen=True)
@@ -146,9 +148,15 @@ class Loop:
         was trained or tuned on: `compare` judges by them. A decision that was carried out before is not
         again. Raises DataError where there are too few new labels.
         """
-        data = self.grow()
+        data = self._learned_from(decision) or self.grow()
         prepared = self.prepare_grown(data)
         return self.finished(decision, data) or self.learn(decision, data, prepared), prepared
+
+    def _learned_from(self, run: str) -> DataVersion | None:
+        """Return the rows of a run that came to its end: rows of now may judge what it was trained on."""
+        name = self.config.name
+        made = next((one for one in self.registry.model_versions(name) if one.run == run), None)
+        return None if made is None else self.registry.data_version(name, made.data_version)
 
     def grow(self) -> DataVersion:
         """Join what was captured and labelled to the rows of the sources, as the next version."""
@@ -169,7 +177,8 @@ class Loop:
         """Split so that only live rows choose and judge which the champion's data version does not hold."""
         from raypipe.data.growth import live_ids, read_grown, split_grown
 
-        champion = self.registry.model_version(self.config.name, self._champion())
+        before = self._champion()
+        champion = self.registry.model_version(self.config.name, before)
         known = self.registry.data_version(self.config.name, champion.data_version)
         rows = read_grown(self.config.folder, data)
         seen = live_ids(self.config.folder, known) if known else frozenset()
@@ -182,14 +191,17 @@ class Loop:
         )
         names = [column.name for column in data.columns]
         prepared = self._prepared(data, rows.select(names), split)
-        return replace(prepared, windows=_windows(split.train.num_rows))
+        return replace(prepared, windows=_windows(split.train.num_rows), champion=before)
 
     def compare(self, version: ModelVersion, prepared: Prepared) -> Comparison:
-        """Score a version beside the champion on the test rows; raises ArtifactError for a damaged one."""
-        from raypipe.serving.predictor import load_predictor
-        from raypipe.training.compare import compare
+        """Score a version beside the champion that the test rows were kept from.
 
-        champion = self.registry.model_version(self.config.name, self._champion())
+        Raises ArtifactError for a version that is damaged or does not answer as it did.
+        """
+        from raypipe.serving.predictor import load_predictor
+        from raypipe.training.compare import aligned, compare
+
+        champion = self.registry.model_version(self.config.name, prepared.champion or self._champion())
         self._say(
             "gate", f"{version.version} beside {champion.version}, {prepared.split.test.num_rows:,} rows"
         )
@@ -197,7 +209,8 @@ class Loop:
         for one in (champion, version):
             predictor = load_predictor(self.config.folder.model(one.version), one.manifest_sha256)
             features = predictor.transform.transform_table(prepared.split.test)
-            answers.append((one.version, predictor.model.predict(features)))
+            found = aligned(predictor.model.predict(features), predictor.task, prepared.task)
+            answers.append((one.version, found))
         target = prepared.task.encode(prepared.split.test[prepared.task.label])
         return compare(prepared.task, target, answers[0], answers[1], seed=self.config.training.seed)
 
@@ -333,7 +346,8 @@ class Loop:
         between.
         """
         if self.registry.alias(self.config.name, CHAMPION) == version:
-            pointer = read_pointer(self.config.folder.pointer) or self.point_again()
+            known = read_pointer(self.config.folder.pointer)
+            pointer = known if known is not None and known.version == version else self.point_again()
         else:
             pointer = self.release(version, expected=expected, reason=reason)
         if url is None:

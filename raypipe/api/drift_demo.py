@@ -105,6 +105,16 @@ class _Tally:
                 ready.append(self.due.popleft()[1])
             return ready
 
+    def put_back(self, labels: list[Json]) -> None:
+        """Keep labels that did not arrive for the next time."""
+        with self.lock:
+            self.due.extendleft((0.0, label) for label in reversed(labels))
+
+    def newest(self) -> list[bool]:
+        """Return whether the newest answers were right."""
+        with self.lock:
+            return list(self.recent)
+
     def accuracy(self, phase: str) -> float | None:
         return round(self.right[phase] / self.rows[phase], 4) if self.rows[phase] else None
 
@@ -191,9 +201,9 @@ class DriftDemo:
         if self._phase == "before" and elapsed >= settings.healthy_s:
             self._phase = "during"
             self._tell(f"the concept changes now: labels follow function {settings.after}")
-        if n % round(settings.requests_per_s) == 0:
+        if n % max(1, round(settings.requests_per_s)) == 0:
             self._look()
-        if n % round(5 * settings.requests_per_s) == 0:
+        if n % max(1, round(5 * settings.requests_per_s)) == 0:
             self._tell_accuracy()
         if self._promoted_at is not None:
             return elapsed >= self._promoted_at + settings.recovery_s
@@ -223,8 +233,14 @@ class DriftDemo:
     def _send_labels(self, stop: threading.Event) -> None:
         while not stop.wait(0.5):
             labels = self._tally.labels_due(time.monotonic())
-            if labels:
-                client.feedback(self._url, {"labels": labels})
+            if labels and not self._delivered(labels):
+                self._tally.put_back(labels)
+
+    def _delivered(self, labels: list[Json]) -> bool:
+        try:
+            return client.feedback(self._url, {"labels": labels}).status == 200
+        except ServingError:
+            return False
 
     def _look(self) -> None:
         for seq, fact in read_facts(self._registry, self._pipeline, after_seq=self._seen_seq):
@@ -247,7 +263,7 @@ class DriftDemo:
                 self._phase = "after"
 
     def _tell_accuracy(self) -> None:
-        recent = self._tally.recent
+        recent = self._tally.newest()
         share = f"{sum(recent) / len(recent):.3f}" if recent else "-"
         tally = self._tally
         self._tell(

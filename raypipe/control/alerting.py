@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import logging
+import urllib.error
 import urllib.request
 from typing import cast
 
@@ -38,6 +40,8 @@ class LogAndWebhook:
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT_S):
                 return True
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()
             _log.warning("the webhook %s did not take the alert %s: %s", self._webhook, key, error)
             return False

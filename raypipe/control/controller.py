@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,6 +21,7 @@ from raypipe.control.actions import (
     SubmitRetrain,
 )
 from raypipe.control.events import (
+    AlertRaised,
     AlertSent,
     ControllerStarted,
     Event,
@@ -37,9 +39,8 @@ from raypipe.control.events import (
     Verdict,
     WindowScored,
 )
-from raypipe.control.evolve import evolve
 from raypipe.control.gate import verdict_of
-from raypipe.control.ledger import read_facts, record
+from raypipe.control.ledger import fold_facts, read_facts, record
 from raypipe.control.outcome import Retrained
 from raypipe.control.state import State
 from raypipe.control.step import resume, step
@@ -49,6 +50,7 @@ from raypipe.policy.config import RetrainingSettings
 from raypipe.registry.store import Registry
 
 RETRY_ALERTS = timedelta(seconds=30)
+_log = logging.getLogger("raypipe.control")
 JobState = Literal["running", "succeeded", "failed", "unknown"]
 
 
@@ -115,8 +117,11 @@ class Controller:
         self._ports = ports
         self._state = State(pipeline)
         self._seq = 0
+        self._written = 0
         self._epoch = 0
+        self._is_astray = False
         self._following: str | None = None
+        self._n_labels: int | None = None
         self._told_at: datetime | None = None
 
     @property
@@ -125,73 +130,97 @@ class Controller:
         return self._state
 
     def start(self) -> None:
-        """Take over: fold the ledger, announce a new epoch, and see to what was under way."""
-        self._read(acting=False)
+        """Take over: announce a new epoch, fold the ledger, and see to what was under way."""
+        before = fold_facts((fact for _, fact in read_facts(self._registry, self._pipeline)), self._pipeline)
         self._epoch = self._registry.next_epoch(self._pipeline)
         started = ControllerStarted(
             self._clock.now(),
             epoch=self._epoch,
             champion=self._registry.alias(self._pipeline, "champion"),
-            champion_epoch=self._state.champion_epoch,
+            champion_epoch=before.champion_epoch,
             schedule=self._settings.triggers.schedule,
             controller=self._epoch,
         )
-        self._take(started)
-        self._act(deque(resume(self._state, self._settings)))
+        record(self._registry, self._pipeline, started)
+        self._recover()
 
     def tick(self) -> None:
         """Take what people wrote, what the job says, and what live traffic shows.
 
-        Raises StaleEpoch once another controller has taken over.
+        Raises StaleEpoch once another controller has taken over. Time goes on whatever else fails, so that
+        each wait has its end.
         """
-        self._read(acting=True)
-        if self._state.controller != self._epoch:
-            raise StaleEpoch(
-                f"another controller of {self._pipeline} has taken over with epoch {self._state.controller}. "
-                f"This one has {self._epoch}, and ends."
-            )
-        if self._following is not None:
-            self._follow(self._following)
-        self._take(self._observed())
+        self._read()
+        try:
+            self._follow()
+        finally:
+            self._observe()
         self._retry_alerts()
 
-    def _read(self, *, acting: bool) -> None:
-        """Take the facts that others wrote since the last look: people, and controllers before this one."""
+    def _read(self) -> None:
+        """Take what people wrote since the last look."""
         for seq, fact in read_facts(self._registry, self._pipeline, after_seq=self._seq):
             self._seq = seq
-            if not acting:
-                self._state = evolve(self._state, fact)
-            elif fact.controller != self._epoch:
+            if fact.controller is not None:
+                self._check_epoch(fact.controller)
+            elif seq < self._written:
+                # Something was written after it that did not know of it: the ledger's order counts.
+                self._recover()
+                return
+            else:
                 self._take(fact)
 
+    def _check_epoch(self, newest: int) -> None:
+        if newest > self._epoch:
+            raise StaleEpoch(
+                f"another controller of {self._pipeline} has taken over with epoch {newest}. "
+                f"This one has {self._epoch}, and ends."
+            )
+
+    def _recover(self) -> None:
+        """Begin anew from the ledger, and see to what it says is under way."""
+        facts = read_facts(self._registry, self._pipeline)
+        self._seq = self._written = facts[-1][0] if facts else 0
+        self._following = None
+        self._state = fold_facts((fact for _, fact in facts), self._pipeline)
+        self._check_epoch(self._state.controller)
+        self._act(deque(resume(self._state, self._settings)))
+
     def _take(self, event: Event) -> None:
+        if self._is_astray:
+            self._recover()
         self._state, actions = step(self._state, event, self._settings)
         self._act(deque(actions))
 
     def _act(self, actions: deque[Action]) -> None:
+        # Until all is done, the state is ahead of the ledger: should an action raise, the ledger counts.
+        self._is_astray = True
         while actions:
             event = self._done(actions.popleft())
             if event is not None:
                 self._state, following = step(self._state, event, self._settings)
                 actions.extend(following)
+        self._is_astray = False
 
     def _done(self, action: Action) -> Event | None:
         """Do one thing, and return what became of it where that is known at once."""
         match action:
             case Record(fact):
-                record(self._registry, self._pipeline, fact)
+                self._written = record(self._registry, self._pipeline, fact).seq
             case SubmitRetrain(decision=decision):
                 return self._submitted(decision)
             case FollowRetrain(decision):
                 self._following = decision
             case StopRetrain(decision):
-                self._ports.jobs.stop(decision)
                 self._following = decision
+                self._stop(decision)
             case JudgeChallenger(decision, version, champion):
                 return self._judged(decision, version, champion)
             case AskApproval(decision, version, until):
                 text = f"{version} passed its gate and waits for approval until {until:%Y-%m-%d %H:%M} UTC"
-                self._ports.alerts.send(f"{decision}/approval", text, Evidence())
+                return AlertRaised(
+                    self._clock.now(), f"{decision}/approval", text, Evidence(), controller=self._epoch
+                )
             case Promote(decision, version, champion):
                 return self._promoted(decision, version, champion)
             case SendAlert(key, text, evidence):
@@ -209,7 +238,17 @@ class Controller:
             return RetrainFailed(self._clock.now(), decision, str(error), controller=self._epoch)
         return RetrainSubmitted(self._clock.now(), decision, controller=self._epoch)
 
-    def _follow(self, decision: str) -> None:
+    def _stop(self, decision: str) -> None:
+        try:
+            self._ports.jobs.stop(decision)
+        except RaypipeError as error:
+            # It counts as lost unless it ends in time.
+            _log.warning("%s was not stopped: %s", decision, error)
+
+    def _follow(self) -> None:
+        decision = self._following
+        if decision is None:
+            return
         state = self._ports.jobs.state(decision)
         if state == "running":
             return
@@ -241,10 +280,10 @@ class Controller:
         compared = found.comparison if found is not None else None
         now, epoch = self._clock.now(), self._epoch
         if compared is None or compared.champion != champion:
-            why = found.error if found is not None and found.error else "the champion changed in between"
             verdict: Verdict = "fail" if found is not None and found.error else "inconclusive"
+            reasons: tuple[str, ...] = (_why_unjudged(found),)
             return GateJudged(
-                now, decision, version, champion, verdict, n_rows=0, reasons=(why,), controller=epoch
+                now, decision, version, champion, verdict, n_rows=0, reasons=reasons, controller=epoch
             )
         gain = Gain(compared.gain, compared.gain_low, compared.gain_high)
         score, settings = compared.challenger_score, self._settings.gate
@@ -279,14 +318,31 @@ class Controller:
         return AlertSent(self._clock.now(), key, controller=self._epoch)
 
     def _retry_alerts(self) -> None:
-        """Send again what did not arrive, twice a minute."""
+        """Send again what did not arrive, twice a minute, until one does not arrive again."""
         now = self._clock.now()
-        if self._told_at is not None and now - self._told_at < RETRY_ALERTS:
+        if self._told_at is not None and timedelta(0) <= now - self._told_at < RETRY_ALERTS:
             return
-        self._act(deque(SendAlert(one.key, one.text, one.evidence) for one in self._state.unsent))
+        for alert in self._state.unsent:
+            sent = self._sent(alert.key, alert.text, alert.evidence)
+            if sent is None:
+                return
+            self._take(sent)
 
-    def _observed(self) -> WindowScored | Ticked:
-        now = self._clock.now()
-        champion = self._state.champion
-        window = self._ports.traffic.measure(champion, now) if champion is not None else None
-        return window or Ticked(now)
+    def _observe(self) -> None:
+        """Take the newest window, or else that time went on."""
+        now, champion, window = self._clock.now(), self._state.champion, None
+        try:
+            if champion is not None:
+                window = self._ports.traffic.measure(champion, now)
+        finally:
+            if window is not None:
+                self._n_labels = window.n_labels
+            self._take(window or Ticked(now, self._n_labels))
+
+
+def _why_unjudged(found: Retrained | None) -> str:
+    if found is not None and found.error:
+        return found.error
+    if found is None or found.comparison is None:
+        return "its job left no comparison with the champion"
+    return "the champion changed in between"

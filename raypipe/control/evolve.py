@@ -202,7 +202,7 @@ def _released(state: State, event: Promoted | PromotionFailed | RolledBack | Cha
             return _ended(_crowned(state, event.version, event.epoch), at)
         case PromotionFailed(at), Promoting() as phase if phase.decision == event.decision:
             return _ended(state, at)
-        case RolledBack(at), _ if event.epoch > max(state.champion_epoch - 1, state.rollback_epoch):
+        case RolledBack(at), _ if state.champion_epoch <= event.epoch > state.rollback_epoch:
             rested = replace(state, ended_at=_later(state.ended_at, at), rollback_epoch=event.epoch)
             return _crowned(rested, event.version, event.epoch, at)
         case ChampionChanged(at), _:

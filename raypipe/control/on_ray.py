@@ -34,6 +34,9 @@ _STATES: dict[JobStatus, JobState] = {
     JobStatus.FAILED: "failed",
     JobStatus.STOPPED: "failed",
 }
+_REFUSED = (RuntimeError, OSError)
+"""What Ray's client raises: an answer that is an error, and no answer (requests' errors are OSErrors)."""
+_NOT_FOUND = "status code 404"
 _log = logging.getLogger("raypipe.control")
 
 
@@ -56,23 +59,23 @@ class RayJobs:
                 submission_id=decision,
                 metadata={"raypipe_pipeline": self._folder.name, "raypipe_decision": decision},
             )
-        except RuntimeError as error:
+        except _REFUSED as error:
             raise ClusterError(f"Ray did not take the job {decision}: {_last_line(error)}") from error
 
     def state(self, decision: str) -> JobState:
         """Return how a job is; `unknown` where Ray has none of that id. Raises ClusterError."""
         try:
             return _STATES.get(self._connected().get_job_status(decision), "running")
-        except RuntimeError as error:
-            if "does not exist" in str(error) or "404" in str(error):
+        except _REFUSED as error:
+            if _NOT_FOUND in str(error):
                 return "unknown"
             raise ClusterError(f"Ray does not tell of the job {decision}: {_last_line(error)}") from error
 
     def stop(self, decision: str) -> None:
-        """Ask Ray to stop a job."""
+        """Ask Ray to stop a job; raises ClusterError where it has none of that id."""
         try:
             self._connected().stop_job(decision)
-        except RuntimeError as error:
+        except _REFUSED as error:
             raise ClusterError(f"Ray did not stop the job {decision}: {_last_line(error)}") from error
 
     def result(self, decision: str) -> Retrained | None:

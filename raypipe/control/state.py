@@ -142,3 +142,5 @@ def _times(state: State) -> Iterator[datetime]:
         yield state.schedule_from
     if not isinstance(state.phase, Watching):
         yield state.phase.since
+    if isinstance(state.phase, Retraining) and state.phase.stopping_since is not None:
+        yield state.phase.stopping_since

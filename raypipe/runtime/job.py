@@ -18,9 +18,9 @@ from typing import TypeGuard
 from raypipe.config.settings import Config
 from raypipe.control.outcome import Retrained, write_result
 from raypipe.core.clock import SystemClock
-from raypipe.core.errors import ArtifactError, RaypipeError
+from raypipe.core.errors import RaypipeError
 from raypipe.core.progress import Step
-from raypipe.pipeline import CHAMPION, Loop, Outcome, Trials
+from raypipe.pipeline import Loop, Outcome, Prepared, Trials
 from raypipe.registry.store import Registry
 from raypipe.runtime.resources import plan
 from raypipe.runtime.session import session
@@ -49,15 +49,15 @@ def carry_out(config: Config, decision: str) -> Retrained:
         outcome, prepared = loop.retrain(decision)
     except RaypipeError as error:
         return Retrained(error=str(error))
-    made = _made(loop, outcome, time.process_time() - started)
+    made = _made(loop, outcome, prepared, time.process_time() - started)
     try:
         return replace(made, comparison=loop.compare(outcome.version, prepared))
-    except ArtifactError as error:
+    except RaypipeError as error:
         return replace(made, error=str(error))
 
 
-def _made(loop: Loop, outcome: Outcome, driver_cpu_s: float) -> Retrained:
-    champion = loop.registry.alias(loop.config.name, CHAMPION)
+def _made(loop: Loop, outcome: Outcome, prepared: Prepared, driver_cpu_s: float) -> Retrained:
+    champion = prepared.champion
     before = None if champion is None else loop.registry.model_version(loop.config.name, champion)
     best = outcome.leaderboard.best
     return Retrained(

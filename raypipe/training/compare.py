@@ -79,6 +79,20 @@ def compare(
     )
 
 
+def aligned(answers: Float64Array, of: Task, to: Task) -> Float64Array:
+    """Return a model's answers with the classes of another task, where those of its own are others.
+
+    A class that it does not know has the probability 0; one that is not asked for is left out.
+    """
+    if of.classes == to.classes:
+        return answers
+    found = np.zeros((len(answers), len(to.classes)))
+    for column, known in enumerate(of.classes):
+        if known in to.classes:
+            found[:, to.classes.index(known)] = answers[:, column]
+    return found
+
+
 def _undefined(_: Float64Array) -> float:
     return float("nan")
 
