@@ -152,14 +152,16 @@ class DriftDemo:
         stop = threading.Event()
         labels = threading.Thread(target=self._send_labels, args=(stop,), daemon=True)
         labels.start()
-        with ThreadPoolExecutor(8) as senders:
-            for n in range(self._n_requests()):
-                if self._tick(n):
-                    break
-                batch = [next(rows) for _ in range(self._settings.rows_per_request)]
-                senders.submit(self._send, batch, self._phase)
-        stop.set()
-        labels.join()
+        try:
+            with ThreadPoolExecutor(8) as senders:
+                for n in range(self._n_requests()):
+                    if self._tick(n):
+                        break
+                    batch = [next(rows) for _ in range(self._settings.rows_per_request)]
+                    senders.submit(self._send, batch, self._phase)
+        finally:
+            stop.set()
+            labels.join()
         return self._result()
 
     def _check(self) -> None:
@@ -237,8 +239,9 @@ class DriftDemo:
                 self._tally.put_back(labels)
 
     def _delivered(self, labels: list[Json]) -> bool:
+        """Send labels; return False where to send them again may help."""
         try:
-            return client.feedback(self._url, {"labels": labels}).status == 200
+            return client.feedback(self._url, {"labels": labels}).status < 500
         except ServingError:
             return False
 

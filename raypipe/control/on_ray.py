@@ -6,6 +6,7 @@ import logging
 import shlex
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +16,14 @@ from ray.job_submission import JobStatus, JobSubmissionClient
 from raypipe.config.settings import Config
 from raypipe.control.alerting import LogAndWebhook
 from raypipe.control.controller import Controller, JobState, Ports
+from raypipe.control.metrics import PipelineSamples
 from raypipe.control.outcome import Retrained, read_result
+from raypipe.control.state import State
 from raypipe.control.traffic import CapturedTraffic
 from raypipe.core.clock import SystemClock
 from raypipe.core.errors import ClusterError, ServingError, StaleEpoch
 from raypipe.core.home import PipelineHome
+from raypipe.monitoring.on_ray import RayMetrics
 from raypipe.pipeline import Loop, no_compute
 from raypipe.registry.store import Registry
 from raypipe.serving import client
@@ -118,9 +122,12 @@ class ControllerStatus:
 class ControllerLoop:
     """Calls a controller's `tick` in a thread of its own, until another controller takes over."""
 
-    def __init__(self, controller: Controller, interval_s: float) -> None:
+    def __init__(
+        self, controller: Controller, interval_s: float, show: Callable[[State], None] | None = None
+    ) -> None:
         self._controller = controller
         self._interval_s = interval_s
+        self._show = show
         self._n_ticks = 0
         self._problem: str | None = None
         self._stop = threading.Event()
@@ -146,6 +153,8 @@ class ControllerLoop:
             try:
                 self._controller.tick() if started else self._controller.start()
                 started = True
+                if self._show is not None:
+                    self._show(self._controller.state)
                 self._problem = None
             except StaleEpoch as error:
                 self._problem = str(error)
@@ -162,8 +171,15 @@ class _ControllerActor(ControllerLoop):
 
     def __init__(self, config_json: str, dashboard_url: str) -> None:
         config = Config.model_validate_json(config_json)
-        super().__init__(build(config, dashboard_url), config.retraining.tick_s)
+        super().__init__(build(config, dashboard_url), config.retraining.tick_s, _metrics(config))
         self.start()
+
+
+def _metrics(config: Config) -> Callable[[State], None]:
+    """Return what exports a pipeline's metrics from this process."""
+    shown = PipelineSamples(config.folder, Registry(config.root.registry_url, SystemClock()))
+    ray_metrics = RayMetrics()
+    return lambda state: ray_metrics.export(shown.read(state))
 
 
 def build(config: Config, dashboard_url: str) -> Controller:

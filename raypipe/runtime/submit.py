@@ -182,7 +182,7 @@ def _client(cluster: Cluster) -> Iterator[JobSubmissionClient]:
 
 
 def _said(error: Exception) -> str:
-    """Return what the dashboard answered; it puts a stack trace before it, and a point on a line of its own."""
+    """Return what the dashboard answered; a stack trace comes before it, and a point alone after it."""
     line = last_line(str(error).rstrip(". \n"))
     return f"{line or type(error).__name__}."
 

@@ -42,6 +42,11 @@ class EndpointApp:
         }
         self._watcher: asyncio.Task[None] | None = None
 
+    @property
+    def endpoint(self) -> Endpoint:
+        """What answers."""
+        return self._endpoint
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or run the application's lifespan."""
         match scope["type"]:

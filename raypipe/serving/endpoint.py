@@ -13,7 +13,7 @@ from raypipe.core.clock import Clock
 from raypipe.core.errors import StorageError
 from raypipe.core.ids import Json
 from raypipe.serving.answers import answer
-from raypipe.serving.capture import Capture
+from raypipe.serving.capture import Capture, CaptureState
 from raypipe.serving.config import ServingSettings
 from raypipe.serving.feedback import Label, RejectedLabel, parse_feedback
 from raypipe.serving.openapi import docs_page, openapi
@@ -85,6 +85,16 @@ class Endpoint:
         self._counters = Counters()
         self._numbers = count()
         self._started_at = clock.now()
+
+    @property
+    def counters(self) -> Counters:
+        """What was done since the start."""
+        return self._counters
+
+    @property
+    def capture_state(self) -> CaptureState:
+        """What was kept since the start."""
+        return self._capture.state()
 
     def predict(self, body: bytes) -> Reply:
         """Answer the rows of a request; rows that fail are answered with their errors."""

@@ -18,9 +18,11 @@ from ray.serve.schema import LoggingConfig
 
 from raypipe.core.clock import SystemClock
 from raypipe.core.errors import ServingError
+from raypipe.monitoring.on_ray import RayMetrics
 from raypipe.serving.app import EndpointApp
 from raypipe.serving.client import EndpointStatus, read_status, wait_for_epoch
 from raypipe.serving.config import ServingSettings
+from raypipe.serving.metrics import start_export
 from raypipe.serving.pointer import read_pointer
 from raypipe.serving.replica import build_app
 from raypipe.serving.spec import EndpointSpec
@@ -42,7 +44,9 @@ class EndpointReplica:
     def __serve_build_asgi_app__(self) -> EndpointApp:
         # Ray bounds the threads of OpenMP only; polars reads this when it is first imported.
         os.environ.setdefault("POLARS_MAX_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
-        return build_app(self._spec, f"r{secrets.token_hex(4)}", SystemClock())
+        app = build_app(self._spec, f"r{secrets.token_hex(4)}", SystemClock())
+        start_export(app.endpoint, RayMetrics().export)
+        return app
 
 
 def deploy(spec: EndpointSpec, timeout_s: float = 120.0) -> str:
