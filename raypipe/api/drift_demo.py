@@ -25,11 +25,7 @@ from raypipe.control.events import (
 from raypipe.control.ledger import read_facts
 from raypipe.core.errors import ConfigError, ServingError
 from raypipe.core.ids import Json
-from raypipe.data.synthetic import (
-    COLUMNS,
-    AgrawalSettings,
-    generate,
-)
+from raypipe.data.synthetic import COLUMNS, QUICKSTART_MISSING, QUICKSTART_NOISE, AgrawalSettings, generate
 from raypipe.registry.store import Registry
 from raypipe.serving import client
 
@@ -184,14 +180,21 @@ class DriftDemo:
         settings = self._settings
         n_rows = self._n_requests() * settings.rows_per_request
         tables = {
-            phase: generate(
-                AgrawalSettings(((n_rows, function),), settings.seed, label_noise=0.05)
-            ).to_pylist()
+            phase: generate(self._agrawal(n_rows, function)).to_pylist()
             for phase, function in (("before", settings.before), ("after", settings.after))
         }
         for before, after in zip(tables["before"], tables["after"], strict=True):
             row = before if self._phase == "before" else after
             yield {name: row[name] for name in COLUMNS}, row["group"]
+
+    def _agrawal(self, n_rows: int, function: int) -> AgrawalSettings:
+        """Return rows as the quickstart has them: the same noise, the same missing values."""
+        return AgrawalSettings(
+            ((n_rows, function),),
+            self._settings.seed,
+            label_noise=QUICKSTART_NOISE,
+            missing=QUICKSTART_MISSING,
+        )
 
     def _tick(self, n: int) -> bool:
         """Keep the pace, change the concept in time, tell what is new; return whether it is over."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from raypipe.registry.values import LedgerEntry
     from raypipe.serving.client import EndpointReply
 
+_HIDDEN = ("at", "controller", "manifest_sha256")
+"""What `history` leaves to `--json`, as it does long texts and lists."""
 FileOption = Annotated[
     str,
     typer.Option("--file", help="A JSON or JSON-lines file of rows; - reads standard input.", metavar="FILE"),
@@ -213,4 +215,9 @@ def _history_lines(entries: Sequence[LedgerEntry]) -> Iterator[str]:
 def _detail(detail: Json) -> str:
     if not isinstance(detail, Mapping):
         return "" if detail is None else str(detail)
-    return ", ".join(f"{key} {value}" for key, value in detail.items() if value not in (None, ""))
+    told = (f"{key} {value}" for key, value in detail.items() if key not in _HIDDEN and _is_short(value))
+    return ", ".join(told)
+
+
+def _is_short(value: Json) -> bool:
+    return isinstance(value, int | float) or (isinstance(value, str) and 0 < len(value) <= 60)

@@ -25,7 +25,7 @@ class Metric:
         return f"ray_{self.name}{'_total' if self.kind == 'counter' else ''}"
 
     def of(self, value: float | None, *tags: str) -> Sample:
-        """Return a sample with the values of the tags in their order; raises ValueError for another number."""
+        """Return a sample with the values of the tags in their order; ValueError for another number."""
         if len(tags) != len(self.tags):
             raise ValueError(f"{self.name} takes the tags {', '.join(self.tags)}. Got {len(tags)} values.")
         return Sample(self, value, tags)

@@ -109,7 +109,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], floa
     )
     assert done.returncode == 0, done.stderr
     found = {}
-    for line in done.stdout.splitlines():
+    for line in (line for line in done.stdout.splitlines() if line.startswith("ray_raypipe_")):
         series, value = line.rsplit(" ", 1)
         name, _, tags = series.partition("{")
         found[name, tags] = float(value)

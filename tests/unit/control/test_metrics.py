@@ -120,5 +120,5 @@ def test_names_are_those_of_the_house_and_differ() -> None:
 
 
 def test_a_sample_has_its_tags() -> None:
-    with pytest.raises(ValueError, match="raypipe_drift_psi takes the tags pipeline, column. Got 1"):
+    with pytest.raises(ValueError, match=r"raypipe_drift_psi takes the tags pipeline, column\. Got 1"):
         metrics.PSI.of(0.1, "p")
