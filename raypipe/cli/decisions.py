@@ -100,6 +100,8 @@ def watch(
             emit(window.to_json(), as_json, partial(window_lines, window))
             shown = window
         if once:
+            if window is None:
+                emit(None, as_json, lambda: ["nothing was measured yet; is a controller running?"])
             return
         time.sleep(WATCH_INTERVAL_S)
 
@@ -115,7 +117,12 @@ def window_lines(window: WindowReport) -> Iterator[str]:
         yield f"  live {quality.metric}: {quality.value:.4g}{ends} on {quality.n_labels:,} labels (measured)"
     furthest = sorted(window.drift, key=lambda one: -(one.psi or 0.0))[:N_COLUMNS]
     rows = [
-        (one.column, f"{one.psi or 0:.3f}", f"{one.missing_ratio:.1%}", "drifted" if one.drifted else "")
+        (
+            one.column,
+            "-" if one.psi is None else f"{one.psi:.3f}",
+            f"{one.missing_ratio:.1%}",
+            "drifted" if one.drifted else "",
+        )
         for one in furthest
     ]
     yield from (f"  {line}" for line in table(("column", "PSI", "missing", ""), rows))

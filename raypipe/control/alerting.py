@@ -36,8 +36,8 @@ class LogAndWebhook:
         told = cast("Json", msgspec.to_builtins(evidence))
         body = json.dumps({"key": key, "pipeline": self._pipeline, "text": text, "evidence": told}).encode()
         headers = {"content-type": "application/json", "idempotency-key": key}
-        request = urllib.request.Request(self._webhook, body, headers, method="POST")
         try:
+            request = urllib.request.Request(self._webhook, body, headers, method="POST")
             with urllib.request.urlopen(request, timeout=TIMEOUT_S):
                 return True
         except (OSError, ValueError, http.client.HTTPException) as error:

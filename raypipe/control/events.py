@@ -69,7 +69,7 @@ class Gain(Measured):
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Evidence(Measured):
     """What was known when a retrain was decided; what played no part is None or empty."""
 
     n_labels: int | None = None

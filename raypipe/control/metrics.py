@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import get_args
@@ -80,7 +81,7 @@ def samples(state: State, window: WindowReport | None, verdicts: Mapping[str, in
     """Yield everything that is shown of a pipeline; `window` is None while nothing was measured."""
     name = state.pipeline
     for phase in get_args(Phase):
-        yield PHASE.of(float(isinstance(state.phase, phase)), name, phase.__name__.lower())
+        yield PHASE.of(float(isinstance(state.phase, phase)), name, _snake(phase.__name__))
     yield EPOCH.of(state.controller, name)
     yield CHAMPION_EPOCH.of(state.champion_epoch, name)
     for verdict in VERDICTS:
@@ -100,6 +101,10 @@ def verdict_of(fact: Fact) -> dict[str, str]:
             return {decision: "lost"}
         case _:
             return {}
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
 def _window(name: str, window: WindowReport) -> Iterator[Sample]:

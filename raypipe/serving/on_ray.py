@@ -67,6 +67,11 @@ def deploy(spec: EndpointSpec, timeout_s: float = 120.0) -> str:
     return spec.url
 
 
+def bind(spec: EndpointSpec) -> serve.Application:
+    """Return the endpoint as an application that Serve can run."""
+    return _deployment(spec.settings).bind(spec)
+
+
 def undeploy(name: str) -> bool:
     """End an endpoint after the requests in progress; return whether there was one."""
     if name not in serve.status().applications:
@@ -120,9 +125,8 @@ def _runs(spec: EndpointSpec) -> bool:
 
 
 def _run(spec: EndpointSpec, version: str) -> None:
-    application = _deployment(spec.settings).bind(spec)
     try:
-        serve.run(application, name=spec.name, route_prefix=f"/{spec.name}")
+        serve.run(bind(spec), name=spec.name, route_prefix=f"/{spec.name}")
     except RuntimeError as error:
         raise ServingError(
             f"the endpoint {spec.name} did not start with version {version}: {_reason(spec.name, error)}"

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
-import socket
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -19,10 +14,9 @@ import psutil
 import pytest
 from deltalake import DeltaTable
 
-from raypipe.api.pipeline import Pipeline, load
 from raypipe.runtime.state import Cluster, read_cluster
 
-RAYPIPE = (sys.executable, "-c", "from raypipe.cli.main import main; main()")
+Within = Callable[[float, Callable[[], bool]], bool]
 ROW = {
     "salary": 90_000.0,
     "commission": None,
@@ -36,79 +30,21 @@ ROW = {
 }
 
 
-@dataclass(frozen=True)
-class Project:
-    """A project that is up."""
-
-    config: Path
-    up: dict[str, Any]
-
-    def command(self, *arguments: str, stdin: str | None = None, code: int = 0) -> Any:
-        """Run a command as a person does, and return its JSON."""
-        done = raypipe(*arguments, str(self.config), "--json", stdin=stdin)
-        assert done.returncode == code, done.stderr
-        return json.loads(done.stdout) if code == 0 else done.stderr
-
-    @property
-    def pipeline(self) -> Pipeline:
-        return load(self.config)
-
-
-def raypipe(*arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*RAYPIPE, *arguments], input=stdin, capture_output=True, text=True, timeout=240, check=False
-    )
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
-
-
-def within(seconds: float, condition: Callable[[], bool]) -> bool:
-    """Wait for something that shall come to be so."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.1)
-    return condition()
-
-
-@pytest.fixture(scope="module")
-def project() -> Iterator[Project]:
-    folder = Path(tempfile.mkdtemp(prefix="rp-e2e-", dir="/tmp"))
-    config = folder / "project" / "raypipe.yaml"
-    assert raypipe("init", str(config.parent)).returncode == 0
-    text = config.read_text().replace("${RAYPIPE_HOME:-~/.raypipe}", str(folder / "home"))
-    text = text.replace("port: 8000", f"port: {free_port()}\n  capture: {{commit_interval_s: 0.5}}")
-    config.write_text(text.replace("trials: 9", "trials: 4") + "\ncluster: {cpus: 2}\n")
-    try:
-        done = raypipe("up", str(config), "--json")
-        assert done.returncode == 0, done.stderr
-        yield Project(config, json.loads(done.stdout))
-    finally:
-        raypipe("down", str(config))
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def test_up_prints_a_curl_and_its_answer(project: Project) -> None:
+def test_up_prints_a_curl_and_its_answer(project: Any) -> None:
     answer = json.loads(project.up["answer"])
     assert answer["version"] == "v1"
     assert answer["predictions"][0]["prediction"] in ("A", "B")
     assert f"{project.up['url']}/predict" in project.up["curl"]
 
 
-def test_the_best_family_beats_the_baseline(project: Project) -> None:
+def test_the_best_family_beats_the_baseline(project: Any) -> None:
     board = {entry["family"]: entry for entry in project.up["leaderboard"]["entries"]}
     winner = board[project.up["leaderboard"]["winner"]]
     assert board["baseline"]["test"][0] == 0.5
     assert winner["over_baseline"][1] > 0, "the interval of the gain lies above zero"
 
 
-def test_the_dashboard_asks_for_the_token_that_was_named(project: Project) -> None:
+def test_the_dashboard_asks_for_the_token_that_was_named(project: Any) -> None:
     token = Path(project.up["token_file"]).read_text().strip()
     url = f"{project.up['dashboard_url']}/api/version"
     with pytest.raises(OSError, match="401"):
@@ -117,7 +53,7 @@ def test_the_dashboard_asks_for_the_token_that_was_named(project: Project) -> No
         assert reply.status == 200
 
 
-def test_what_was_answered_and_labelled_comes_into_the_tables(project: Project) -> None:
+def test_what_was_answered_and_labelled_comes_into_the_tables(project: Any, within: Within) -> None:
     answers = project.command("predict", stdin=json.dumps([ROW, {**ROW, "age": "old"}]))
     assert "prediction" in answers[0]
     assert answers[1]["error"]["column"] == "age"
@@ -136,21 +72,21 @@ def test_what_was_answered_and_labelled_comes_into_the_tables(project: Project) 
     assert answers[1]["id"] not in committed(folder.predictions, "id"), "an error is no prediction"
 
 
-def test_offline_and_online_answers_are_equal(project: Project) -> None:
+def test_offline_and_online_answers_are_equal(project: Any) -> None:
     online = project.command("predict", stdin=json.dumps([ROW]))
     offline = project.command("predict", "--offline", stdin=json.dumps([ROW]))
     from_python = project.pipeline.predict([ROW])
     assert online[0]["probabilities"] == offline[0]["probabilities"] == from_python[0]["probabilities"]
 
 
-def test_the_same_again_learns_nothing_and_goes_on_serving(project: Project) -> None:
+def test_the_same_again_learns_nothing_and_goes_on_serving(project: Any) -> None:
     before = project.command("status")["endpoint"]
     again = project.command("up")
     assert (again["is_new"], again["version"], again["serving"]) == (False, "v1", "v1")
     assert project.command("status")["endpoint"]["replica"] == before["replica"]
 
 
-def test_a_second_version_waits_serves_and_goes_back(project: Project) -> None:
+def test_a_second_version_waits_serves_and_goes_back(project: Any) -> None:
     text = project.config.read_text()
     project.config.write_text(
         text.replace("families: [linear, xgboost, torch]", "families: [linear]\n  seed: 1")
@@ -165,7 +101,7 @@ def test_a_second_version_waits_serves_and_goes_back(project: Project) -> None:
     assert "no other champion" in project.command("rollback", code=1)
 
 
-def test_a_damaged_version_is_refused_and_the_old_one_stays(project: Project) -> None:
+def test_a_damaged_version_is_refused_and_the_old_one_stays(project: Any) -> None:
     staged = project.pipeline.config.folder.model("v2") / "transform.json"
     staged.write_text(staged.read_text() + " ")
     assert "refused" in project.command("promote", "v2", code=1)
@@ -173,7 +109,7 @@ def test_a_damaged_version_is_refused_and_the_old_one_stays(project: Project) ->
     assert (status["champion"], status["endpoint"]["version"]) == ("v1", "v1")
 
 
-def test_down_ends_what_up_started_and_nothing_else(project: Project) -> None:
+def test_down_ends_what_up_started_and_nothing_else(project: Any, within: Within) -> None:
     cluster = read_cluster(project.pipeline.config.root)
     assert isinstance(cluster, Cluster)
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from raypipe.config.load import parse_config
 from raypipe.config.yaml_text import Plain
-from raypipe.core.errors import StaleEpoch, UnknownVersion
+from raypipe.core.errors import ServingError, StaleEpoch, UnknownVersion
+from raypipe.core.files import write_json
 from raypipe.data.versions import DataVersion
-from raypipe.pipeline import CHAMPION, Loop, Trials, undone
+from raypipe.pipeline import CHAMPION, MIN_WINDOW_ROWS, TRIALS_NAME, Loop, Trials, _windows, undone
 from raypipe.registry.manifest import ManifestDraft
 from raypipe.registry.store import Registry
 from raypipe.serving.pointer import read_pointer
@@ -79,6 +80,52 @@ def test_a_pointer_left_behind_follows_the_registry_again(loop: Loop) -> None:
     assert loop.point_again().version == "v2"
     pointer = read_pointer(loop.config.folder.pointer)
     assert pointer is not None and pointer.version == "v2"
+
+
+def test_a_promotion_cut_short_is_done_to_its_end(loop: Loop) -> None:
+    """The alias had moved when the process died; the pointer, which the endpoint follows, had not."""
+    release(loop, "v1")
+    loop.registry.set_alias("credit", CHAMPION, "v2", reason="then the process died")
+    pointer = loop.promote("v2", expected="v1", reason="again", url=None)
+    assert pointer == read_pointer(loop.config.folder.pointer)
+    assert pointer.version == "v2"
+
+
+def test_a_promotion_that_is_done_is_not_done_again(loop: Loop) -> None:
+    release(loop, "v1")
+    before = loop.promote("v2", expected="v1", reason="better", url=None)
+    assert loop.promote("v2", expected="v1", reason="better", url=None) == before
+    assert loop.registry.epoch("credit") == before.epoch
+
+
+def test_an_endpoint_that_does_not_follow_brings_the_champion_back(loop: Loop) -> None:
+    release(loop, "v1")
+    with pytest.raises(ServingError, match="did not come to epoch"):
+        loop.promote("v2", expected="v1", reason="better", url="http://127.0.0.1:1", timeout_s=0.01)
+    pointer = read_pointer(loop.config.folder.pointer)
+    assert pointer is not None and pointer.version == loop.registry.alias("credit", CHAMPION) == "v1"
+
+
+@given(n_rows=st.integers(1, 1_000_000))
+def test_windows_look_back_over_all_rows_and_a_few_of_the_newest(n_rows: int) -> None:
+    windows = _windows(n_rows)
+    assert n_rows in windows and len(set(windows)) == len(windows)
+    assert all(MIN_WINDOW_ROWS <= n <= n_rows for n in windows) or windows == (n_rows,)
+
+
+def test_a_runs_cost_is_that_of_all_its_trials(loop: Loop) -> None:
+    folder = loop.config.folder.runs / "r-9"
+    folder.mkdir(parents=True)
+    write_json(folder / TRIALS_NAME, [{"train_s": 1.5}, {"train_s": 0.25}])
+    assert loop.training_s("r-9") == 1.75
+
+
+def test_a_decision_carried_out_before_knows_its_rows(loop: Loop, data_version: DataVersion) -> None:
+    """Rows that came later would move the split, and training rows of then could judge."""
+    assert loop._learned_from("r-2") is None
+    loop.registry.add_data_version("credit", data_version)
+    assert loop._learned_from("r-2") == data_version
+    assert loop._learned_from("r-9") is None
 
 
 def test_rollback_goes_back_step_by_step_and_not_forth(loop: Loop) -> None:

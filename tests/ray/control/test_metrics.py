@@ -76,7 +76,7 @@ try:
     deploy(spec)
     start_controller(config, "")
     row = {"amount": 1, "size": 3, "colour": "red", "member": True}
-    client.predict(spec.url, [row, {**row, "size": "large"}])
+    client.predict(spec.url, {"rows": [row, {**row, "size": "large"}]})
     metrics_port = ray.nodes()[0]["MetricsExportPort"]
     deadline, text = time.monotonic() + 60, ""
     while time.monotonic() < deadline and not all(name in text for name in wanted):

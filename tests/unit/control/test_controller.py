@@ -357,7 +357,7 @@ def survivor(world: World) -> Controller:
 
 
 N_STEPS = 38
-"""As many as `survivor` takes (the last only measures) where none dies, which `test_every_step_of_a_cycle_is_one_to_die_at` checks."""
+"""What `survivor` takes where none dies; the last step only measures."""
 
 
 @pytest.mark.parametrize("dies_at", range(1, N_STEPS))

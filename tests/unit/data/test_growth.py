@@ -84,7 +84,7 @@ def test_training_rows_are_in_time_order_so_that_the_newest_can_be_taken() -> No
     live = [(f"r{i}", 100 - i) for i in range(40)]
     split = split_grown(grown(live, 10, shuffle=3), SPLIT, max_rows=5, seen=frozenset({"r39"}), time="when")
     rows = split.train["row"].to_pylist()
-    assert rows == sorted(range(10), reverse=True) + [49, *sorted(rows[11:], reverse=True)]
+    assert rows == [*sorted(range(10), reverse=True), 49, *sorted(rows[11:], reverse=True)]
     assert split.test["row"].to_pylist() == [14, 13, 12, 11, 10]
     assert split.boundaries == tuple(
         (NOON + timedelta(seconds=second)).isoformat() for second in (100 - 9, 100 - 4)
