@@ -17,8 +17,8 @@ from raypipe.serving.spec import EndpointSpec
 def application(arguments: Mapping[str, str]) -> Application:
     """Return the endpoint of a pipeline; `route_prefix` must be `/` and its name.
 
-    `arguments` is the Serve config's `args`: `config`, the path of the pipeline's config on the cluster. Raises
-    ConfigError, and ServingError where no version is released in its home.
+    `arguments` is the Serve config's `args`: `config`, the path of the pipeline's config on the cluster.
+    Raises ConfigError, and ServingError where no version is released in its home.
     """
     if set(arguments) != {"config"}:
         raise ConfigError(f"args must have the one key config, a path. Got {sorted(arguments)}.")
