@@ -136,13 +136,18 @@ def _spawn(cluster: Cluster, settings: ClusterSettings, log: int) -> subprocess.
             "--block",
             *_options(cluster, settings),
         ],
-        env=merged(dict(os.environ), variables),
+        env=merged(dict(os.environ), variables | {"PATH": _path_with_raypipe()}),
         cwd=cluster.folder,
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
         start_new_session=True,
     )
+
+
+def _path_with_raypipe() -> str:
+    """Return PATH with this interpreter's folder first: jobs call `raypipe` by its name."""
+    return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
 
 def _options(cluster: Cluster, settings: ClusterSettings) -> list[str]:

@@ -14,6 +14,7 @@ import pytest
 from pyarrow import parquet
 
 from raypipe.config.load import parse_config
+from raypipe.control.traffic import CapturedTraffic, read_window, scored
 from raypipe.core.ids import Json
 from raypipe.data.captured import LabelRecord, PredictionRecord, encode
 from raypipe.data.committer import commit_once
@@ -124,6 +125,22 @@ def test_the_newest_rows_judge_and_neither_version_has_seen_them(retrained: Retr
     assert set(test).isdisjoint(keys(split.train)) and set(validation).isdisjoint(keys(split.train))
     history = generate(AgrawalSettings(((N_HISTORY, 2),), seed=1))
     assert set(test).isdisjoint(keys(history)), "the champion learned from rows of the sources alone"
+
+
+def test_live_traffic_is_measured_once_for_each_commit(retrained: Retrained) -> None:
+    """The change of concept is in the labels alone: quality falls, and no input drifts."""
+    loop = retrained.loop
+    folder = loop.config.folder
+    traffic = CapturedTraffic(folder, loop.registry, loop.config.monitoring)
+    window = traffic.measure("v1", START)
+    assert window is not None and window.quality is not None
+    assert (window.version, window.n_labels, window.drifted) == ("v1", N_LIVE, ())
+    assert (window.quality.metric, window.quality.larger_is_better) == ("accuracy", True)
+    report = read_window(folder)
+    assert report is not None and scored(report) == window
+    assert traffic.measure("v1", START) is None
+    assert traffic.measure("v2", START) is not None, "another champion is another window"
+    assert CapturedTraffic(folder, loop.registry, loop.config.monitoring).measure("v1", START) == window
 
 
 def test_a_decision_carried_out_again_finds_what_it_made(retrained: Retrained) -> None:
