@@ -1,4 +1,4 @@
-"""The loop, written once: collect → prepare → encode → race → judge → register → release.
+"""The loop, written once: collect → prepare → encode → race → judge → register, and then `releases`.
 
 A person's `raypipe run`, a notebook's `Pipeline.run()` and a retrain all call the same stages, in the same
 order. Each stage takes what the one before it returned; what must outlive the process is in the home.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -17,15 +17,14 @@ from typing import TYPE_CHECKING
 
 from raypipe.config.settings import Config
 from raypipe.core.clock import Clock
-from raypipe.core.errors import ClusterError, ServingError, UnknownVersion
+from raypipe.core.errors import ClusterError, UnknownVersion
 from raypipe.core.files import storage_errors, write_json
 from raypipe.core.ids import Json, content_id
 from raypipe.core.progress import Progress, Step, silent
 from raypipe.data.versions import DataVersion
 from raypipe.registry.manifest import ManifestDraft
 from raypipe.registry.store import ModelVersion, Registry
-from raypipe.serving.client import wait_for_epoch
-from raypipe.serving.pointer import Pointer, read_pointer, write_pointer
+from raypipe.serving.releases import CHAMPION, Releases
 from raypipe.training.leaderboard import Leaderboard
 
 if TYPE_CHECKING:
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     from raypipe.training.race import RaceResult, TrainingSet
     from raypipe.training.task import Task
 
-CHAMPION = "champion"
 CHALLENGER = "challenger"
 TRIALS_NAME = "trials.json"
 MIN_WINDOW_ROWS = 200
@@ -325,62 +323,10 @@ class Loop:
         self._say("register", f"{version.version}: {winner.family}")
         return version
 
-    def release(self, version: str, *, expected: str | None, reason: str) -> Pointer:
-        """Make a version the champion and point the endpoint to it; replicas follow by themselves.
-
-        `expected` is the present champion, None where there is none yet. Raises UnknownVersion for a version
-        that is not registered, StaleEpoch where another release was faster.
-        """
-        name = self.config.name
-        model = self.registry.model_version(name, version)
-        change = self.registry.set_alias(name, CHAMPION, version, expected=expected, reason=reason)
-        return self._point(Pointer(version, model.manifest_sha256, change.epoch))
-
-    def promote(
-        self, version: str, *, expected: str | None, reason: str, url: str | None, timeout_s: float = 60.0
-    ) -> Pointer:
-        """Release a version, and see the endpoint at `url` follow (None: no endpoint is up).
-
-        Where the version is the champion already, only the endpoint is looked at. Raises ServingError where
-        the endpoint refuses: then what served before is the champion again, unless another release came in
-        between.
-        """
-        if self.registry.alias(self.config.name, CHAMPION) == version:
-            known = read_pointer(self.config.folder.pointer)
-            pointer = known if known is not None and known.version == version else self.point_again()
-        else:
-            pointer = self.release(version, expected=expected, reason=reason)
-        if url is None:
-            return pointer
-        try:
-            n_replicas = self.config.serving.replicas.min
-            wait_for_epoch(url, pointer.epoch, timeout_s=timeout_s, n_replicas=n_replicas)
-        except ServingError as error:
-            if expected is not None and expected != version:
-                self.release(expected, expected=version, reason=f"{version} was refused: {error}")
-            raise
-        return pointer
-
-    def point_again(self) -> Pointer:
-        """Write the pointer to the champion anew, where a crash or a hand left it behind the registry."""
-        name = self.config.name
-        champion = self.registry.model_version(name, self.registry.aliases(name)[CHAMPION])
-        return self._point(
-            Pointer(champion.version, champion.manifest_sha256, self.registry.next_epoch(name))
-        )
-
-    def previous_champion(self) -> str:
-        """Return the version to roll back to; raises UnknownVersion if no other was released before."""
-        changes = self.registry.alias_history(self.config.name, CHAMPION)
-        standing = undone([change.version for change in reversed(changes)])
-        if len(standing) < 2:
-            raise UnknownVersion(f"{self.config.name} has had no other champion to roll back to.")
-        return standing[-2]
-
-    def _point(self, pointer: Pointer) -> Pointer:
-        write_pointer(self.config.folder.pointer, pointer)
-        self._say("release", f"{pointer.version} is the champion, epoch {pointer.epoch}")
-        return pointer
+    @property
+    def releases(self) -> Releases:
+        """What puts a registered version behind the endpoint, and back."""
+        return Releases(self.registry, self.config.folder, self.config.serving.replicas.min, self.progress)
 
     def _prepared(self, data: DataVersion, rows: pa.Table, split: Split) -> Prepared:
         from raypipe.data.profile import Profile
@@ -430,20 +376,6 @@ def _windows(n_rows: int) -> tuple[int, ...]:
 def no_compute() -> AbstractContextManager[Trials]:
     """Serve as a loop's `compute` where only stages without Ray are called; raises ClusterError."""
     raise ClusterError("this loop has no Ray; call the stages that train through a pipeline.")
-
-
-def undone(releases: Sequence[str]) -> list[str]:
-    """Return the releases that stand, oldest first: going back to a version undoes all that came after it.
-
-    >>> undone(["v1", "v2", "v3", "v2"])
-    ['v1', 'v2']
-    """
-    standing: list[str] = []
-    for version in releases:
-        if version in standing:
-            del standing[standing.index(version) :]
-        standing.append(version)
-    return standing
 
 
 def frameworks() -> dict[str, str]:

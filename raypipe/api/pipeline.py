@@ -18,10 +18,11 @@ from raypipe.core.files import write_json
 from raypipe.core.ids import Json
 from raypipe.core.progress import Progress, Step, silent
 from raypipe.data.schema import Value
-from raypipe.pipeline import CHALLENGER, CHAMPION, Loop, Outcome, Trials, no_compute
+from raypipe.pipeline import CHALLENGER, Loop, Outcome, Trials, no_compute
 from raypipe.registry.store import Registry
 from raypipe.runtime.state import read_cluster
 from raypipe.serving.pointer import read_pointer
+from raypipe.serving.releases import CHAMPION
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,12 +128,12 @@ class Pipeline:
         answering = self.status().endpoint is not None
         url = endpoint_spec(self.config).url if answering else None
         reason = reason or "promoted by hand"
-        self._loop(no_compute).promote(version, expected=before, reason=reason, url=url)
+        self._loop(no_compute).releases.promote(version, expected=before, reason=reason, url=url)
         return self._deployed() if answering else None
 
     def rollback(self) -> Deployment | None:
         """Make the version that served before the champion again; raises UnknownVersion if there was none."""
-        return self.promote(self._loop(no_compute).previous_champion(), reason="rolled back")
+        return self.promote(self._loop(no_compute).releases.previous(), reason="rolled back")
 
     def predict(self, rows: Rows) -> list[Json]:
         """Answer rows with the champion (or the newest version), here and without capturing them.
@@ -192,16 +193,18 @@ class Pipeline:
 
     def _settle(self, version: str | None) -> None:
         """Bring registry and pointer to what shall serve; both stay where they agree already."""
-        loop = self._loop(no_compute)
+        releases = self._loop(no_compute).releases
         champion = self.registry.alias(self.config.name, CHAMPION)
         wanted = version or champion or self.registry.alias(self.config.name, CHALLENGER)
         if wanted is None:
             raise UnknownVersion(f"{self.config.name} has no version to deploy; run the pipeline first.")
         pointer = read_pointer(self.config.folder.pointer)
         if wanted != champion:
-            loop.release(wanted, expected=champion, reason="deployed" if champion else "the first version")
+            releases.release(
+                wanted, expected=champion, reason="deployed" if champion else "the first version"
+            )
         elif pointer is None or pointer.version != champion:
-            loop.point_again()
+            releases.point_again()
 
     def _deployed(self) -> Deployment:
         from raypipe.serving.golden import read_golden

@@ -10,12 +10,13 @@ from raypipe.control.traffic import read_window
 from raypipe.core.errors import ServingError
 from raypipe.core.ids import Json
 from raypipe.monitoring.report import WindowReport
-from raypipe.pipeline import CHALLENGER, CHAMPION
+from raypipe.pipeline import CHALLENGER
 from raypipe.registry.store import Registry
 from raypipe.runtime.state import read_cluster
 from raypipe.serving import client
 from raypipe.serving.client import EndpointStatus
 from raypipe.serving.pointer import read_pointer
+from raypipe.serving.releases import CHAMPION
 from raypipe.serving.spec import EndpointSpec
 
 

@@ -89,7 +89,7 @@ def watch(
     once: Annotated[bool, typer.Option("--once", help="Show what is so now, and end.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Follow live quality, drift and decisions until Ctrl-C."""
+    """Follow live quality and drift until Ctrl-C."""
     from raypipe.control.traffic import read_window
 
     pipeline, _ = opened(config)

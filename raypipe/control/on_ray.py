@@ -106,7 +106,7 @@ class EndpointReleases:
             client.read_status(url or "")
         except ServingError:
             url = None
-        return self._loop.promote(version, expected=expected, reason=reason, url=url).epoch
+        return self._loop.releases.promote(version, expected=expected, reason=reason, url=url).epoch
 
 
 @dataclass(frozen=True)

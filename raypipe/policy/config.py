@@ -22,7 +22,7 @@ class TriggerSettings(Settings):
     """Times in UTC as five cron fields, such as `30 3 * * mon`: minute, hour, day, month, weekday."""
     new_labels: Annotated[int, Field(ge=1)] | None = None
     """Labels that have come since the last retrain."""
-    quality_bound: float | None = None
+    quality_bound: Annotated[float, Field(allow_inf_nan=False)] | None = None
     """A bound on live quality, lower or upper as the metric asks, that the whole 95% interval is beyond."""
     drift: DriftPolicy = "alert"
     """What follows when an input's values drift: drift alone need not do harm."""

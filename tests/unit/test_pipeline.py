@@ -15,10 +15,11 @@ from raypipe.config.yaml_text import Plain
 from raypipe.core.errors import ServingError, StaleEpoch, UnknownVersion
 from raypipe.core.files import write_json
 from raypipe.data.versions import DataVersion
-from raypipe.pipeline import CHAMPION, MIN_WINDOW_ROWS, TRIALS_NAME, Loop, Trials, _windows, undone
+from raypipe.pipeline import MIN_WINDOW_ROWS, TRIALS_NAME, Loop, Trials, _windows
 from raypipe.registry.manifest import ManifestDraft
 from raypipe.registry.store import Registry
 from raypipe.serving.pointer import read_pointer
+from raypipe.serving.releases import CHAMPION, undone
 from raypipe.testing import FakeClock
 
 SETTINGS: dict[str, Plain] = {
@@ -49,11 +50,11 @@ def loop(tmp_path: Path) -> Loop:
 
 def release(loop: Loop, *versions: str) -> None:
     for version in versions:
-        loop.release(version, expected=loop.registry.alias("credit", CHAMPION), reason="test")
+        loop.releases.release(version, expected=loop.registry.alias("credit", CHAMPION), reason="test")
 
 
 def test_a_release_moves_alias_and_pointer_under_one_epoch(loop: Loop) -> None:
-    pointer = loop.release("v1", expected=None, reason="the first")
+    pointer = loop.releases.release("v1", expected=None, reason="the first")
     assert read_pointer(loop.config.folder.pointer) == pointer
     assert loop.registry.alias("credit", CHAMPION) == "v1"
     assert pointer.epoch == loop.registry.epoch("credit")
@@ -63,21 +64,21 @@ def test_a_release_moves_alias_and_pointer_under_one_epoch(loop: Loop) -> None:
 def test_of_two_releases_at_once_one_is_told(loop: Loop) -> None:
     release(loop, "v1", "v2")
     with pytest.raises(StaleEpoch):
-        loop.release("v3", expected="v1", reason="decided while v1 still was the champion")
+        loop.releases.release("v3", expected="v1", reason="decided while v1 still was the champion")
     pointer = read_pointer(loop.config.folder.pointer)
     assert pointer is not None and pointer.version == loop.registry.alias("credit", CHAMPION) == "v2"
 
 
 def test_an_unknown_version_is_not_released(loop: Loop) -> None:
     with pytest.raises(UnknownVersion):
-        loop.release("v9", expected=None, reason="")
+        loop.releases.release("v9", expected=None, reason="")
     assert read_pointer(loop.config.folder.pointer) is None
 
 
 def test_a_pointer_left_behind_follows_the_registry_again(loop: Loop) -> None:
     release(loop, "v1")
     loop.registry.set_alias("credit", CHAMPION, "v2", reason="then the process died")
-    assert loop.point_again().version == "v2"
+    assert loop.releases.point_again().version == "v2"
     pointer = read_pointer(loop.config.folder.pointer)
     assert pointer is not None and pointer.version == "v2"
 
@@ -86,22 +87,22 @@ def test_a_promotion_cut_short_is_done_to_its_end(loop: Loop) -> None:
     """The alias had moved when the process died; the pointer, which the endpoint follows, had not."""
     release(loop, "v1")
     loop.registry.set_alias("credit", CHAMPION, "v2", reason="then the process died")
-    pointer = loop.promote("v2", expected="v1", reason="again", url=None)
+    pointer = loop.releases.promote("v2", expected="v1", reason="again", url=None)
     assert pointer == read_pointer(loop.config.folder.pointer)
     assert pointer.version == "v2"
 
 
 def test_a_promotion_that_is_done_is_not_done_again(loop: Loop) -> None:
     release(loop, "v1")
-    before = loop.promote("v2", expected="v1", reason="better", url=None)
-    assert loop.promote("v2", expected="v1", reason="better", url=None) == before
+    before = loop.releases.promote("v2", expected="v1", reason="better", url=None)
+    assert loop.releases.promote("v2", expected="v1", reason="better", url=None) == before
     assert loop.registry.epoch("credit") == before.epoch
 
 
 def test_an_endpoint_that_does_not_follow_brings_the_champion_back(loop: Loop) -> None:
     release(loop, "v1")
     with pytest.raises(ServingError, match="did not come to epoch"):
-        loop.promote("v2", expected="v1", reason="better", url="http://127.0.0.1:1", timeout_s=0.01)
+        loop.releases.promote("v2", expected="v1", reason="better", url="http://127.0.0.1:1", timeout_s=0.01)
     pointer = read_pointer(loop.config.folder.pointer)
     assert pointer is not None and pointer.version == loop.registry.alias("credit", CHAMPION) == "v1"
 
@@ -130,12 +131,12 @@ def test_a_decision_carried_out_before_knows_its_rows(loop: Loop, data_version: 
 
 def test_rollback_goes_back_step_by_step_and_not_forth(loop: Loop) -> None:
     release(loop, "v1", "v2", "v3")
-    assert loop.previous_champion() == "v2"
+    assert loop.releases.previous() == "v2"
     release(loop, "v2")
-    assert loop.previous_champion() == "v1"
+    assert loop.releases.previous() == "v1"
     release(loop, "v1")
     with pytest.raises(UnknownVersion, match="no other champion"):
-        loop.previous_champion()
+        loop.releases.previous()
 
 
 @given(st.lists(st.sampled_from(["v1", "v2", "v3", "v4"]), max_size=20))

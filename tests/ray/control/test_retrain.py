@@ -85,7 +85,7 @@ def capture(loop: Loop, rows: pa.Table, version: str, stream: str = "s1", start:
 def retrained(tmp_path_factory: pytest.TempPathFactory, local_ray: None) -> Retrained:
     loop = looped(tmp_path_factory.mktemp("loop"))
     first = loop.run()
-    loop.release(first.version.version, expected=None, reason="the first")
+    loop.releases.release(first.version.version, expected=None, reason="the first")
     live = generate(AgrawalSettings(((N_LIVE, 3),), seed=2)).select([*COLUMNS, "group"])
     capture(loop, live, first.version.version)
     outcome, prepared = loop.retrain(DECISION)
@@ -157,16 +157,16 @@ def test_a_decision_carried_out_again_finds_what_it_made(retrained: Retrained) -
 
 def test_a_champion_that_changes_meanwhile_is_not_judged_on_rows_it_may_know(retrained: Retrained) -> None:
     loop, version = retrained.loop, retrained.outcome.version
-    loop.release(version.version, expected="v1", reason="by hand")
+    loop.releases.release(version.version, expected="v1", reason="by hand")
     try:
         assert loop.compare(version, retrained.prepared).champion == "v1"
     finally:
-        loop.release("v1", expected=version.version, reason="back")
+        loop.releases.release("v1", expected=version.version, reason="back")
 
 
 def test_once_promoted_its_rows_judge_no_more(retrained: Retrained) -> None:
     loop, version = retrained.loop, retrained.outcome.version
-    loop.release(version.version, expected="v1", reason="better")
+    loop.releases.release(version.version, expected="v1", reason="better")
     newer = generate(AgrawalSettings(((200, 3),), seed=4)).select([*COLUMNS, "group"])
     capture(loop, newer, version.version, "s3", START + timedelta(hours=1))
     prepared = loop.prepare_grown(loop.grow())
