@@ -29,6 +29,8 @@ from raypipe.data.synthetic import COLUMNS, QUICKSTART_MISSING, QUICKSTART_NOISE
 from raypipe.registry.store import Registry
 from raypipe.serving import client
 
+RECOVERED_WITHIN = 0.05
+
 
 @dataclass(frozen=True)
 class DemoSettings:
@@ -40,7 +42,7 @@ class DemoSettings:
     limit_s: float = 170.0
     """How long after the change the demo waits for a new champion."""
     recovery_s: float = 15.0
-    """How long it goes on after that."""
+    """How long it goes on after that, or on to the next champion if this one has not recovered."""
     label_delay_s: float = 2.0
     before: int = 2
     after: int = 3
@@ -110,6 +112,12 @@ class _Tally:
         """Return whether the newest answers were right."""
         with self.lock:
             return list(self.recent)
+
+    def forget(self, phase: str) -> None:
+        """Count a phase anew: another champion answers."""
+        with self.lock:
+            self.right[phase] = self.rows[phase] = 0
+            self.recent.clear()
 
     def accuracy(self, phase: str) -> float | None:
         return round(self.right[phase] / self.rows[phase], 4) if self.rows[phase] else None
@@ -210,8 +218,9 @@ class DriftDemo:
             self._look()
         if n % max(1, round(5 * settings.requests_per_s)) == 0:
             self._tell_accuracy()
-        if self._promoted_at is not None:
-            return elapsed >= self._promoted_at + settings.recovery_s
+        waited = self._promoted_at is not None and elapsed >= self._promoted_at + settings.recovery_s
+        if waited and self._has_recovered():
+            return True
         return elapsed >= settings.healthy_s + settings.limit_s
 
     def _send(self, batch: list[tuple[Mapping[str, Json], str]], phase: str) -> None:
@@ -264,9 +273,15 @@ class DriftDemo:
                 if self._decided_at is None and self._phase == "during":
                     self._decided_at = elapsed
                     self._rows_to_trigger = self._tally.rows["during"]
-            case Promoted() if self._phase == "during":
+            case Promoted() if self._phase != "before":
                 self._promoted_at = elapsed
                 self._phase = "after"
+                self._tally.forget("after")
+
+    def _has_recovered(self) -> bool:
+        """Say whether the newest champion is right about as often as the first was before the change."""
+        before, after = self._tally.accuracy("before"), self._tally.accuracy("after")
+        return before is not None and after is not None and after >= before - RECOVERED_WITHIN
 
     def _tell_accuracy(self) -> None:
         recent = self._tally.newest()

@@ -154,3 +154,15 @@ def test_rows_change_their_concept_with_the_phase(demo: DriftDemo) -> None:
     before, during = labels("before"), labels("during")
     assert labels("before") == before
     assert sum(a != b for a, b in zip(before, during, strict=True)) > 40
+
+
+def test_it_goes_on_until_a_champion_is_right_as_often_as_before(demo: DriftDemo) -> None:
+    demo._tally.answered("before", "v1", [True] * 9 + [False], [], 0.0)
+    demo._phase = "during"
+    demo._note(Promoted(AT, D, "v2", 7))
+    demo._tally.answered("after", "v2", [True, False] * 10, [], 0.0)
+    assert not demo._has_recovered()
+    demo._note(Promoted(AT, "credit-retrain-3", "v3", 9))
+    assert demo._tally.accuracy("after") is None, "another champion is counted anew"
+    demo._tally.answered("after", "v3", [True] * 10, [], 0.0)
+    assert demo._has_recovered()
