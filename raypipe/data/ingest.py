@@ -157,7 +157,10 @@ def _labelled(frame: pl.DataFrame, label: str) -> pl.DataFrame:
         has_label &= column.is_not_nan()
     labelled = frame.filter(has_label)
     if frame.height and not labelled.height:
-        raise LabelError(f"the label {label!r} is null in all of {frame.height:,} rows.")
+        raise LabelError(
+            f"the label {label!r} is null in all of {frame.height:,} rows; name a column with values in "
+            "`data.label`, or correct the files."
+        )
     return labelled
 
 

@@ -89,7 +89,9 @@ def _matches(source: SourceSettings) -> list[tuple[fs.FileSystem, fs.FileInfo]]:
     found = _walk(filesystem, root, pattern, EXTENSIONS[source.format])
     if not found:
         what = f"matches {source.path}" if pattern else f"ends in {' or '.join(EXTENSIONS[source.format])}"
-        raise SourceError(f"source {source.name} has no file: nothing in {root} {what}.")
+        raise SourceError(
+            f"source {source.name} has no file: nothing in {root} {what}; correct its path, or put files there."
+        )
     return [(filesystem, file) for file in found]
 
 
