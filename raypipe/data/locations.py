@@ -90,7 +90,7 @@ def _matches(source: SourceSettings) -> list[tuple[fs.FileSystem, fs.FileInfo]]:
     if not found:
         what = f"matches {source.path}" if pattern else f"ends in {' or '.join(EXTENSIONS[source.format])}"
         raise SourceError(
-            f"source {source.name} has no file: nothing in {root} {what}; correct its path, or put files there."
+            f"source {source.name} has no file: nothing in {root} {what}; correct the path, or bring files."
         )
     return [(filesystem, file) for file in found]
 
