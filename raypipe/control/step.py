@@ -65,7 +65,8 @@ CLOCK_TOLERANCE = timedelta(hours=3)
 def step(state: State, event: Event, settings: RetrainingSettings) -> tuple[State, tuple[Action, ...]]:
     """Take one event; return the state after it and what shall be done, in that order.
 
-    An event that comes twice, or from a controller that was replaced, changes nothing.
+    An event of this controller that comes twice, or one of a controller that was replaced, changes nothing.
+    What people wrote must come once, in the ledger's order: an answer that was too early is none later.
     """
     if is_stale(state, event):
         return state, ()
