@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import ray
 from ray.job_submission import JobStatus, JobSubmissionClient
@@ -217,16 +216,6 @@ def start_controller(config: Config, dashboard_url: str) -> None:
     }
     actor = ray.remote(_ControllerActor).options(**options).remote(config.model_dump_json(), dashboard_url)
     ray.get(actor.status.remote())
-
-
-def controller_status(pipeline: str) -> ControllerStatus | None:
-    """Return how a pipeline's controller is; None where none runs."""
-    try:
-        actor: Any = ray.get_actor(controller_name(pipeline), namespace=NAMESPACE)
-    except ValueError:
-        return None
-    status: ControllerStatus = ray.get(actor.status.remote())
-    return status
 
 
 def stop_controller(pipeline: str) -> bool:
