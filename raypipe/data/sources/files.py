@@ -16,10 +16,7 @@ from raypipe.data.csv_file import read_csv
 from raypipe.data.locations import SourceFile, check_unchanged
 from raypipe.data.names import suggest
 from raypipe.data.schema import ColumnKind
-
-SOURCE_COLUMN = "_source"
-INGESTED_COLUMN = "_ingested_at"
-RESERVED = (SOURCE_COLUMN, INGESTED_COLUMN)
+from raypipe.data.sources.source import RESERVED, SOURCE_COLUMN
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,60 @@
+"""What every source is to the rest: pieces that are read once, and a position after each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import pyarrow as pa
+
+from raypipe.core.ids import Json
+
+SOURCE_COLUMN = "_source"
+INGESTED_COLUMN = "_ingested_at"
+RESERVED = (SOURCE_COLUMN, INGESTED_COLUMN)
+
+Delivery = Literal["exactly once", "at least once"]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a source that is read at once: a file, a page, a range of offsets or of a cursor column."""
+
+    source: str
+    name: str
+    """What a person recognises it by: a path, or such as `orders[0] 100 to 250`."""
+    digest: str | None
+    """SHA-256 of its content as 64 hexadecimal digits; None where that is known only once it is read."""
+    n_bytes: int
+    """As it lies at the source; 0 where that is not known."""
+    position: Json = None
+    """From where the source goes on after this piece; None for a source that lists all it has each time."""
+
+
+class Source(Protocol):
+    """Whatever rows come from."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def delivery(self) -> Delivery:
+        """What a row can count on when a process dies at any moment."""
+        ...
+
+    @property
+    def is_appended(self) -> bool:
+        """Whether `pieces` tells only what is new after a position; else it lists all there is now."""
+        ...
+
+    def pieces(self, after: Json) -> Iterator[Piece]:
+        """Yield pieces in order. `after` is the position of the last piece that was kept, None at first.
+
+        Raises SourceError where the source cannot be reached, or has nothing at all.
+        """
+        ...
+
+    def read(self, piece: Piece) -> pa.Table:
+        """Return the rows of a piece as the source has them; raises SourceError and SchemaError."""
+        ...
