@@ -10,7 +10,7 @@ import polars as pl
 from raypipe.core.errors import ConfigError, DataError
 from raypipe.data.config import ColumnRule, ContractSettings, Violation
 from raypipe.data.names import suggest
-from raypipe.data.sources import SOURCE_COLUMN
+from raypipe.data.sources.source import SOURCE_COLUMN
 from raypipe.data.versions import BrokenRule
 
 ALLOWED_SHOWN = 8

@@ -25,7 +25,7 @@ from raypipe.data.committer import read_labels, read_predictions
 from raypipe.data.config import DataSettings, SplitSettings
 from raypipe.data.contract import check, rules_of
 from raypipe.data.live import AT_COLUMN, ID_COLUMN, live_rows
-from raypipe.data.sources import INGESTED_COLUMN, SOURCE_COLUMN
+from raypipe.data.sources.source import INGESTED_COLUMN, SOURCE_COLUMN
 from raypipe.data.split import Split
 from raypipe.data.table import Write, overwrite, read_version
 from raypipe.data.versions import DataVersion, Fragment

@@ -22,7 +22,8 @@ from raypipe.data.expressions import where, with_label
 from raypipe.data.locations import SourceFile, locate, sha256_of
 from raypipe.data.names import suggest
 from raypipe.data.schema import Column, kind_of
-from raypipe.data.sources import INGESTED_COLUMN, SOURCE_COLUMN, SourceRows, read_files
+from raypipe.data.sources.files import SourceRows, read_files
+from raypipe.data.sources.source import INGESTED_COLUMN, SOURCE_COLUMN
 from raypipe.data.table import Write, commit, open_table, overwrite, read_version, table_exists
 from raypipe.data.versions import BrokenRule, DataVersion, Fragment
 

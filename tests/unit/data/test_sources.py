@@ -10,7 +10,7 @@ from pyarrow import parquet
 from raypipe.core.errors import SchemaError, SourceError
 from raypipe.data.config import DataSettings
 from raypipe.data.locations import locate
-from raypipe.data.sources import SourceRows, read_files, unify
+from raypipe.data.sources.files import SourceRows, read_files, unify
 
 
 def settings(*paths: Path, **more: Any) -> DataSettings:
