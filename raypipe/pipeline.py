@@ -6,58 +6,41 @@ order. Each stage takes what the one before it returned; what must outlive the p
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version as installed
 from typing import TYPE_CHECKING
 
 from raypipe.config.settings import Config
 from raypipe.core.clock import Clock
-from raypipe.core.errors import ClusterError, UnknownVersion
-from raypipe.core.files import storage_errors, write_json
+from raypipe.core.errors import ClusterError, RaypipeError, UnknownVersion
 from raypipe.core.ids import Json, content_id
 from raypipe.core.progress import Progress, Step, silent
 from raypipe.data.versions import DataVersion
-from raypipe.registry.manifest import ManifestDraft
+from raypipe.registry.datasets import PipelineVersions
 from raypipe.registry.store import ModelVersion, Registry
 from raypipe.serving.releases import CHAMPION, Releases
+from raypipe.training.frameworks import frameworks
 from raypipe.training.leaderboard import Leaderboard
+from raypipe.training.prepared import WITHOUT_EFFECT, Prepared, windows_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from raypipe.data.profile import Profile
     from raypipe.data.split import Split
     from raypipe.processing.transform import FittedTransform
-    from raypipe.training.compare import Comparison
+    from raypipe.training.compare import Answers, Comparison
+    from raypipe.training.importance import Importance
+    from raypipe.training.kept import RunFolder
+    from raypipe.training.learned import Learned
     from raypipe.training.models import Float32Matrix
     from raypipe.training.race import RaceResult, TrainingSet
-    from raypipe.training.task import Task
 
 CHALLENGER = "challenger"
-TRIALS_NAME = "trials.json"
-MIN_WINDOW_ROWS = 200
 RAY_DATA_ROWS = 5_000_000
 """Above so many rows, `compute: auto` transforms over Ray Data instead of in this process."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Rows split, what to learn from them, and how they become features."""
-
-    split: Split
-    task: Task
-    transform: FittedTransform
-    profile: Profile
-    """Of the training rows."""
-    windows: tuple[int, ...] = ()
-    """How many of the newest training rows a trial may learn from; all if empty."""
-    champion: str | None = None
-    """The version whose rows neither choose nor judge; None where rows of the sources do."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +52,10 @@ class Outcome:
     version: ModelVersion
     leaderboard: Leaderboard
     is_new: bool
+    before: tuple[str, ...] = ()
+    """What an earlier attempt had finished, a sentence a stage."""
+    importance: Importance | None = None
+    """None where it was not measured."""
 
 
 @dataclass(frozen=True)
@@ -101,23 +88,14 @@ class Loop:
         data = self.collect()
         run = self.run_id(data)
         done = None if force else self.finished(run, data)
-        return done or self.learn(run, data, self.prepare(data))
+        return done or self.learn(run, data, self.prepare(data), force=force)
 
     def collect(self) -> DataVersion:
         """Read the sources, apply the contract, and keep the rows as an immutable version."""
         from raypipe.data.ingest import ingest
 
-        newest = next(iter(self.registry.data_versions(self.config.name)), None)
-        version = ingest(
-            self.config.data,
-            self.config.folder,
-            find=partial(self.registry.data_version, self.config.name),
-            parent=newest.id if newest else None,
-            clock=self.clock,
-            progress=self.progress,
-        )
-        self.registry.add_data_version(self.config.name, version)
-        return version
+        data, folder = self.config.data, self.config.folder
+        return ingest(data, folder, self._versions, clock=self.clock, progress=self.progress)
 
     def run_id(self, data: DataVersion) -> str:
         """Return the id of learning from these rows under these settings."""
@@ -127,17 +105,20 @@ class Loop:
             "drop": list(self.config.data.drop),
             "split": self.config.data.split.model_dump(mode="json"),
             "processing": self.config.processing.model_dump(mode="json", exclude={"compute"}),
-            "training": self.config.training.model_dump(mode="json", exclude={"resources"}),
+            "training": self.config.training.model_dump(mode="json", exclude=WITHOUT_EFFECT),
         }
         return content_id("r", settings)
 
     def finished(self, run: str, data: DataVersion) -> Outcome | None:
         """Return what an earlier run with this id made, if it came to its end."""
+        from raypipe.training.importance import read_importance
+
         found = next((v for v in self.registry.model_versions(self.config.name) if v.run == run), None)
         if found is None:
             return None
         self._say("done before", f"{found.version} was learned from the same rows and settings")
-        return Outcome(run, data, found, Leaderboard.from_json(found.metrics), is_new=False)
+        importance = read_importance(self.config.folder.model(found.version))
+        return Outcome(run, data, found, Leaderboard.from_json(found.metrics), False, importance=importance)
 
     def retrain(self, decision: str) -> tuple[Outcome, Prepared]:
         """Learn from the sources and all labelled live traffic, under the id of a decision.
@@ -151,25 +132,20 @@ class Loop:
         return self.finished(decision, data) or self.learn(decision, data, prepared), prepared
 
     def _learned_from(self, run: str) -> DataVersion | None:
-        """Return the rows of a run that came to its end: rows of now may judge what it was trained on."""
+        """Return the rows of a run that was begun before: rows of now may judge what it was trained on."""
+        from raypipe.training.kept import data_of
+
         name = self.config.name
         made = next((one for one in self.registry.model_versions(name) if one.run == run), None)
-        return None if made is None else self.registry.data_version(name, made.data_version)
+        id = data_of(self.config.folder.runs / run) if made is None else made.data_version
+        return None if id is None else self.registry.data_version(name, id)
 
     def grow(self) -> DataVersion:
         """Join what was captured and labelled to the rows of the sources, as the next version."""
         from raypipe.data.growth import grow
 
-        version = grow(
-            self.config.data,
-            self.config.folder,
-            self.collect(),
-            find=partial(self.registry.data_version, self.config.name),
-            clock=self.clock,
-            progress=self.progress,
-        )
-        self.registry.add_data_version(self.config.name, version)
-        return version
+        data, folder = self.config.data, self.config.folder
+        return grow(data, folder, self._versions, clock=self.clock, progress=self.progress)
 
     def prepare_grown(self, data: DataVersion) -> Prepared:
         """Split so that only live rows choose and judge which the champion's data version does not hold."""
@@ -178,7 +154,7 @@ class Loop:
         before = self._champion()
         champion = self.registry.model_version(self.config.name, before)
         known = self.registry.data_version(self.config.name, champion.data_version)
-        rows = read_grown(self.config.folder, data)
+        rows = self._distinct(read_grown(self.config.folder, data), data)
         seen = live_ids(self.config.folder, known) if known else frozenset()
         split = split_grown(
             rows,
@@ -187,47 +163,65 @@ class Loop:
             seen=seen,
             time=self.config.data.time,
         )
-        names = [column.name for column in data.columns]
-        prepared = self._prepared(data, rows.select(names), split)
-        return replace(prepared, windows=_windows(split.train.num_rows), champion=before)
+        prepared = self._prepared(data, rows, split)
+        return replace(prepared, windows=windows_of(split.train.num_rows), champion=before)
 
     def compare(self, version: ModelVersion, prepared: Prepared) -> Comparison:
         """Score a version beside the champion that the test rows were kept from.
 
-        Raises ArtifactError for a version that is damaged or does not answer as it did.
+        A version that is damaged, or does not answer as it did, has an error in the place of a score.
         """
-        from raypipe.serving.predictor import load_predictor
-        from raypipe.training.compare import aligned, compare
+        from raypipe.training.compare import compare
 
         champion = self.registry.model_version(self.config.name, prepared.champion or self._champion())
         self._say(
             "gate", f"{version.version} beside {champion.version}, {prepared.split.test.num_rows:,} rows"
         )
-        answers = []
-        for one in (champion, version):
-            predictor = load_predictor(self.config.folder.model(one.version), one.manifest_sha256)
-            features = predictor.transform.transform_table(prepared.split.test)
-            found = aligned(predictor.model.predict(features), predictor.task, prepared.task)
-            answers.append((one.version, found))
+        before, after = (self._answers(one, prepared) for one in (champion, version))
         target = prepared.task.encode(prepared.split.test[prepared.task.label])
-        return compare(prepared.task, target, answers[0], answers[1], seed=self.config.training.seed)
+        return compare(prepared.task, target, before, after, seed=self.config.training.seed)
 
-    def learn(self, run: str, data: DataVersion, prepared: Prepared) -> Outcome:
-        """Race, judge and register; what was tested is what is registered."""
+    def learn(self, run: str, data: DataVersion, prepared: Prepared, *, force: bool = False) -> Outcome:
+        """Race, judge and register; what was tested is what is registered.
+
+        What an earlier attempt at the same content finished is not done again, unless `force`.
+        """
+        from raypipe.training.kept import open_run, remove_leftovers
+        from raypipe.training.learned import learned_before
+
+        folder = self.config.folder
+        remove_leftovers(folder.runs, folder.staging)
+        content = prepared.content(data.id, self.config.training, frameworks())
+        with open_run(folder.runs / run, content=content, data=data.id, fresh=force) as kept:
+            before = kept.before(self.config.training.budget.trials)
+            for finished in before:
+                self._say("resume", finished)
+            weighed = self.config.training.importance.enabled
+            learned = learned_before(kept, weighed=weighed) or self._learn(kept, prepared)
+            learned = learned.beside_the_last(self.registry, folder)
+            version = self.register(run, data, prepared, learned)
+        return Outcome(run, data, version, learned.leaderboard, True, before, learned.importance)
+
+    def _learn(self, kept: RunFolder, prepared: Prepared) -> Learned:
+        from raypipe.training.learned import Learned, judged_before, weighed_before
+
         with self.compute() as trials:
             features = self.encode(prepared)
-            race = self.race(run, features, trials)
-            leaderboard = self.judge(prepared, features, race)
-        version = self.register(run, data, prepared, race, leaderboard)
-        return Outcome(run, data, version, leaderboard, is_new=True)
+            race = kept.race() or self.race(kept, features, trials)
+            leaderboard = judged_before(kept) or self.judge(prepared, features, race)
+            kept.keep("judge", leaderboard.to_json())
+            importance = weighed_before(kept) or self.weigh(prepared, features, race, leaderboard, trials)
+        if importance is not None:
+            kept.keep("importance", importance.to_json())
+        return Learned(race, leaderboard, importance)
 
     def prepare(self, data: DataVersion) -> Prepared:
         """Split the rows, by time where there is one, and fit the features on the training part alone."""
-        from raypipe.data.ingest import read_rows
+        from raypipe.data.fragments import read_numbered
         from raypipe.data.split import split_rows
 
         self._say("prepare", "reading and splitting rows")
-        rows = read_rows(self.config.folder, data)
+        rows = self._distinct(read_numbered(self.config.folder, data), data)
         seed, time = self.config.training.seed, self.config.data.time
         return self._prepared(data, rows, split_rows(rows, self.config.data.split, time=time, seed=seed))
 
@@ -237,7 +231,7 @@ class Loop:
 
         split, task, transform = prepared.split, prepared.task, prepared.transform
         return TrainingSet(
-            x_train=self._features(transform, split.train),
+            x_train=prepared.out_of_fold.replaced(self._features(transform, split.train), split.train),
             y_train=task.encode(split.train[task.label]),
             x_validation=self._features(transform, split.validation),
             y_validation=task.encode(split.validation[task.label]),
@@ -246,29 +240,18 @@ class Loop:
             windows=prepared.windows,
         )
 
-    def race(self, run: str, features: TrainingSet, trials: Trials) -> RaceResult:
+    def race(self, kept: RunFolder, features: TrainingSet, trials: Trials) -> RaceResult:
         """Search over the model families, in parallel, within the budget."""
-        from raypipe.training.on_ray import race
+        from raypipe.training.on_ray.tuner import race
 
-        folder = self.config.folder.runs / run
-        with storage_errors(folder):
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-        found = race(
+        return race(
             features,
             self.config.training,
-            folder=folder,
+            kept=kept,
             cpus_per_trial=trials.cpus_per_trial,
             max_concurrent=trials.max_concurrent,
             progress=self.progress,
         )
-        write_json(folder / TRIALS_NAME, [asdict(trial) for trial in found.trials])
-        return found
-
-    def training_s(self, run: str) -> float:
-        """Return the seconds that all trials of a run spent in training."""
-        trials = json.loads((self.config.folder.runs / run / TRIALS_NAME).read_bytes())
-        return float(sum(trial["train_s"] for trial in trials))
 
     def judge(self, prepared: Prepared, features: TrainingSet, race: RaceResult) -> Leaderboard:
         """Score the best of each family once on the test rows, with intervals."""
@@ -285,40 +268,47 @@ class Loop:
             seed=self.config.training.seed,
         )
 
-    def register(
-        self, run: str, data: DataVersion, prepared: Prepared, race: RaceResult, leaderboard: Leaderboard
-    ) -> ModelVersion:
-        """Keep the winner as an immutable version: its files, their digests, golden rows and a card."""
-        from raypipe.serving.package import Package, write_package
+    def weigh(
+        self,
+        prepared: Prepared,
+        features: TrainingSet,
+        race: RaceResult,
+        leaderboard: Leaderboard,
+        trials: Trials,
+    ) -> Importance | None:
+        """Measure what each column is worth to the winner, and what is suspicious about it."""
+        from raypipe.training.on_ray.importance import measure_over_ray
+        from raypipe.training.weighing import weigh
 
-        winner = next(c for c in race.candidates if c.family == leaderboard.winner)
+        settings, spread = self.config.training, partial(measure_over_ray, cpus=trials.cpus_per_trial)
+        if not settings.importance.enabled:
+            return None
+        self._say("importance", f"{len(prepared.transform.inputs)} columns")
+        return weigh(prepared, features, race, leaderboard.winner, settings, spread=spread)
+
+    def register(self, run: str, data: DataVersion, prepared: Prepared, learned: Learned) -> ModelVersion:
+        """Keep the winner as an immutable version: its files, their digests, golden rows and a card."""
+        from raypipe.serving.package import Package, draft_of, write_package
+
+        leaderboard = learned.leaderboard
+        winner = next(c for c in learned.race.candidates if c.family == leaderboard.winner)
         package = Package(
             pipeline=self.config.name,
             run=run,
             data_version=data.id,
             created_at=self.clock.now(),
-            settings=self.config.model_dump(mode="json"),
+            settings=self.config.without_secrets().model_dump(mode="json"),
             candidate=winner,
             transform=prepared.transform,
             split=prepared.split,
             task=prepared.task,
             leaderboard=leaderboard,
             profile=prepared.profile,
+            importance=learned.importance,
         )
-        staged = self.config.folder.root / "staging" / run
+        staged, models = self.config.folder.staging / run, self.config.folder.models
         write_package(staged, package)
-        draft = ManifestDraft(
-            pipeline=self.config.name,
-            data_version=data.id,
-            run=run,
-            task=prepared.task.to_json(),
-            family=winner.family,
-            format=winner.format,
-            params=winner.params,
-            metrics=leaderboard.to_json(),
-            frameworks=frameworks(),
-        )
-        version = self.registry.register(self.config.name, staged, self.config.folder.models, draft)
+        version = self.registry.register(self.config.name, staged, models, draft_of(package))
         self.registry.set_alias(self.config.name, CHALLENGER, version.version, reason="the newest run's best")
         self._say("register", f"{version.version}: {winner.family}")
         return version
@@ -326,20 +316,54 @@ class Loop:
     @property
     def releases(self) -> Releases:
         """What puts a registered version behind the endpoint, and back."""
-        return Releases(self.registry, self.config.folder, self.config.serving.replicas.min, self.progress)
+        return Releases(self.registry, self.config.folder, self.progress)
 
     def _prepared(self, data: DataVersion, rows: pa.Table, split: Split) -> Prepared:
-        from raypipe.data.profile import Profile
-        from raypipe.processing.fit import fit_transform
+        """Fit on the training part; the rows of all parts say of which fragment they are."""
+        from raypipe.data.fragments import NUMBER_COLUMN
+        from raypipe.data.profiles import profile_of_part, version_profile
+        from raypipe.processing.report import report_lines
+        from raypipe.processing.target import Target
+        from raypipe.processing.training_part import fit_training
         from raypipe.training.task import infer_task
 
         label = self.config.data.label_name
-        self._keep_profile(data, Profile.of_table(rows))
+        version_profile(self.config.folder, data)
         task = infer_task(self.config.training, label, rows[label])
-        profile = Profile.of_table(split.train)
-        transform = fit_transform(profile, data.columns, self.config.data, self.config.processing)
-        self._say("prepare", f"{len(transform.feature_names)} features of {len(transform.inputs)} columns")
-        return Prepared(split, task, transform, profile)
+        profile = profile_of_part(self.config.folder, data, split.train)
+        split = split.without(NUMBER_COLUMN)
+        fitted = fit_training(
+            profile,
+            split.train,
+            lambda: Target(task.encode(split.train[label]), tuple(map(str, task.classes))),
+            data.columns,
+            self.config.data,
+            self.config.processing,
+            in_order=split.by == "time",
+            n_duplicates=data.n_rows - rows.num_rows,
+        )
+        for line in report_lines(fitted.transform):
+            self._say("prepare", line)
+        return Prepared(split, task, fitted.transform, profile, fitted.out_of_fold)
+
+    def _distinct(self, rows: pa.Table, data: DataVersion) -> pa.Table:
+        from raypipe.processing.duplicates import without_duplicates
+
+        names, settings = [column.name for column in data.columns], self.config.processing.deduplicate
+        return without_duplicates(rows, settings, names, self.config.data.time)
+
+    def _answers(self, version: ModelVersion, prepared: Prepared) -> Answers:
+        from raypipe.serving.predictor import load_predictor
+        from raypipe.training.compare import Answers, aligned
+
+        try:
+            predictor = load_predictor(self.config.folder.model(version.version), version.manifest_sha256)
+            raw = predictor.model.predict(predictor.transform.transform_table(prepared.split.test))
+        except RaypipeError as error:
+            return Answers(version.version, None, str(error))
+        except Exception as error:  # noqa: BLE001 - whatever a broken model raises is told of that model
+            return Answers(version.version, None, f"{type(error).__name__}: {error}")
+        return Answers(version.version, aligned(raw, predictor.task, prepared.task))
 
     def _champion(self) -> str:
         champion = self.registry.alias(self.config.name, CHAMPION)
@@ -348,38 +372,25 @@ class Loop:
         return champion
 
     def _features(self, transform: FittedTransform, rows: pa.Table) -> Float32Matrix:
-        compute = self.config.processing.compute
-        if compute == "ray" or (compute == "auto" and rows.num_rows > RAY_DATA_ROWS):
+        if over_ray_data(self.config.processing.compute, rows.num_rows):
             from raypipe.processing.on_ray import transform_over_ray
 
             return transform_over_ray(rows, transform)
         return transform.transform_table(rows)
 
-    def _keep_profile(self, data: DataVersion, profile: Profile) -> None:
-        path = self.config.folder.profile(data.id)
-        if not path.exists():
-            write_json(path, profile.to_json())
+    @property
+    def _versions(self) -> PipelineVersions:
+        return PipelineVersions(self.registry, self.config.name)
 
     def _say(self, stage: str, message: str) -> None:
         self.progress(Step(stage, message))
 
 
-def _windows(n_rows: int) -> tuple[int, ...]:
-    """Return how far back a retrain may look: few rows learn a new concept, many an old one well.
-
-    The validation rows, which are newer, choose.
-    """
-    wanted = (n_rows // 8, n_rows, n_rows // 64)
-    return tuple(n for n in wanted if n >= MIN_WINDOW_ROWS) or (n_rows,)
+def over_ray_data(compute: str, n_rows: int) -> bool:
+    """Whether `processing.compute` sends so many rows over Ray Data."""
+    return compute == "ray" or (compute == "auto" and n_rows > RAY_DATA_ROWS)
 
 
 def no_compute() -> AbstractContextManager[Trials]:
     """Serve as a loop's `compute` where only stages without Ray are called; raises ClusterError."""
     raise ClusterError("this loop has no Ray; call the stages that train through a pipeline.")
-
-
-def frameworks() -> dict[str, str]:
-    """Return the versions of the libraries that a model's numbers may depend on."""
-    return {
-        name: installed(name) for name in ("raypipe", "numpy", "polars", "scikit-learn", "xgboost", "torch")
-    }

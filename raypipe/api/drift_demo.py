@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 
+from raypipe.api.news import News
 from raypipe.api.status import endpoint_spec
+from raypipe.api.traffic import Pace, Traffic, post_to
 from raypipe.config.settings import Config
-from raypipe.control.events import (
-    AlertRaised,
-    Fact,
-    GateJudged,
-    Promoted,
-    PromotionFailed,
-    RetrainDecided,
-    RetrainFailed,
-    RetrainSubmitted,
-    RetrainSucceeded,
-)
-from raypipe.control.ledger import read_facts
-from raypipe.core.errors import ConfigError, ServingError
+from raypipe.control.events import Fact, Promoted, RetrainDecided
+from raypipe.core.errors import ConfigError
 from raypipe.core.ids import Json
 from raypipe.data.synthetic import COLUMNS, QUICKSTART_MISSING, QUICKSTART_NOISE, AgrawalSettings, generate
 from raypipe.registry.store import Registry
@@ -68,45 +58,19 @@ class DemoResult:
 
 
 @dataclass
-class _Tally:
-    """What the sender counts, from several threads."""
+class _Accuracy:
+    """How often answers were right, by phase and of the newest; counted from several threads."""
 
-    n_requests: int = 0
-    n_failed: int = 0
     right: Counter[str] = field(default_factory=Counter)
     rows: Counter[str] = field(default_factory=Counter)
     recent: deque[bool] = field(default_factory=lambda: deque(maxlen=400))
-    due: deque[tuple[float, Json]] = field(default_factory=deque)
-    version: str = ""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def answered(
-        self, phase: str, version: str, outcomes: list[bool], labels: list[Json], due: float
-    ) -> None:
+    def answered(self, phase: str, outcomes: Sequence[bool]) -> None:
         with self.lock:
-            self.n_requests += 1
-            self.version = version
             self.rows[phase] += len(outcomes)
             self.right[phase] += sum(outcomes)
             self.recent.extend(outcomes)
-            self.due.extend((due, label) for label in labels)
-
-    def failed(self) -> None:
-        with self.lock:
-            self.n_requests += 1
-            self.n_failed += 1
-
-    def labels_due(self, now: float) -> list[Json]:
-        with self.lock:
-            ready = []
-            while self.due and self.due[0][0] <= now:
-                ready.append(self.due.popleft()[1])
-            return ready
-
-    def put_back(self, labels: list[Json]) -> None:
-        """Keep labels that did not arrive for the next time."""
-        with self.lock:
-            self.due.extendleft((0.0, label) for label in reversed(labels))
 
     def newest(self) -> list[bool]:
         """Return whether the newest answers were right."""
@@ -119,7 +83,7 @@ class _Tally:
             self.right[phase] = self.rows[phase] = 0
             self.recent.clear()
 
-    def accuracy(self, phase: str) -> float | None:
+    def of(self, phase: str) -> float | None:
         return round(self.right[phase] / self.rows[phase], 4) if self.rows[phase] else None
 
 
@@ -130,14 +94,13 @@ class DriftDemo:
         self, config: Config, registry: Registry, settings: DemoSettings, say: Callable[[str], None]
     ) -> None:
         self._url = endpoint_spec(config).url
-        self._pipeline = config.name
-        self._registry = registry
         self._settings = settings
         self._say = say
-        self._tally = _Tally()
+        self._news = News(config, registry)
+        self._traffic = Traffic(post_to(self._url), settings.label_delay_s)
+        self._accuracy = _Accuracy()
         self._phase = "before"
-        self._start = time.monotonic()
-        self._seen_seq = 0
+        self._pace = Pace(settings.requests_per_s)
         self._decided_at: float | None = None
         self._rows_to_trigger: int | None = None
         self._promoted_at: float | None = None
@@ -149,23 +112,15 @@ class DriftDemo:
         Raises ServingError where no endpoint answers, ConfigError for rows that are not the quickstart's.
         """
         self._check()
-        newest = self._registry.history(self._pipeline, 1)
-        self._seen_seq = newest[0].seq if newest else 0
         rows = self._rows()
-        self._start = time.monotonic()
-        stop = threading.Event()
-        labels = threading.Thread(target=self._send_labels, args=(stop,), daemon=True)
-        labels.start()
-        try:
-            with ThreadPoolExecutor(8) as senders:
-                for n in range(self._n_requests()):
-                    if self._tick(n):
-                        break
-                    batch = [next(rows) for _ in range(self._settings.rows_per_request)]
-                    senders.submit(self._send, batch, self._phase)
-        finally:
-            stop.set()
-            labels.join()
+        self._pace = Pace(self._settings.requests_per_s)
+        with self._traffic as traffic:
+            for n in range(self._n_requests()):
+                if self._tick(n):
+                    break
+                batch = [next(rows) for _ in range(self._settings.rows_per_request)]
+                labels = [label for _, label in batch]
+                traffic.send([row for row, _ in batch], labels, partial(self._count, self._phase, labels))
         return self._result()
 
     def _check(self) -> None:
@@ -207,15 +162,13 @@ class DriftDemo:
     def _tick(self, n: int) -> bool:
         """Keep the pace, change the concept in time, tell what is new; return whether it is over."""
         settings = self._settings
-        wait = self._start + n / settings.requests_per_s - time.monotonic()
-        if wait > 0:
-            time.sleep(wait)
-        elapsed = time.monotonic() - self._start
+        self._pace.wait()
+        elapsed = self._pace.elapsed_s
         if self._phase == "before" and elapsed >= settings.healthy_s:
             self._phase = "during"
             self._tell(f"the concept changes now: labels follow function {settings.after}")
         if n % max(1, round(settings.requests_per_s)) == 0:
-            self._look()
+            self._news.tell(self._tell, self._note)
         if n % max(1, round(5 * settings.requests_per_s)) == 0:
             self._tell_accuracy()
         waited = self._promoted_at is not None and elapsed >= self._promoted_at + settings.recovery_s
@@ -223,117 +176,56 @@ class DriftDemo:
             return True
         return elapsed >= settings.healthy_s + settings.limit_s
 
-    def _send(self, batch: list[tuple[Mapping[str, Json], str]], phase: str) -> None:
-        try:
-            reply = client.predict(self._url, {"rows": [row for row, _ in batch]})
-            match reply.body:
-                case {"version": str(version), "predictions": [*answers]} if reply.status == 200:
-                    self._count(phase, version, answers, [label for _, label in batch])
-                case _:
-                    self._tally.failed()
-        except ServingError:
-            self._tally.failed()
-
-    def _count(self, phase: str, version: str, answers: list[Json], labels: list[str]) -> None:
-        outcomes, late = [], list[Json]()
-        for answer, label in zip(answers, labels, strict=True):
-            match answer:
-                case {"id": str(id), "prediction": prediction}:
-                    outcomes.append(prediction == label)
-                    late.append({"id": id, "label": label})
-        due = time.monotonic() + self._settings.label_delay_s
-        self._tally.answered(phase, version, outcomes, late, due)
-
-    def _send_labels(self, stop: threading.Event) -> None:
-        while not stop.wait(0.5):
-            labels = self._tally.labels_due(time.monotonic())
-            if labels and not self._delivered(labels):
-                self._tally.put_back(labels)
-
-    def _delivered(self, labels: list[Json]) -> bool:
-        """Send labels; return False where to send them again may help."""
-        try:
-            return client.feedback(self._url, {"labels": labels}).status < 500
-        except ServingError:
-            return False
-
-    def _look(self) -> None:
-        for seq, fact in read_facts(self._registry, self._pipeline, after_seq=self._seen_seq):
-            self._seen_seq = seq
-            self._note(fact)
-            line = told(fact)
-            if line is not None:
-                self._tell(line)
+    def _count(self, phase: str, labels: Sequence[str], _: str, answers: Sequence[Json]) -> None:
+        given = zip(answers, labels, strict=True)
+        outcomes = [
+            answer["prediction"] == label
+            for answer, label in given
+            if isinstance(answer, Mapping) and "prediction" in answer
+        ]
+        self._accuracy.answered(phase, outcomes)
 
     def _note(self, fact: Fact) -> None:
-        elapsed = time.monotonic() - self._start
+        elapsed = self._pace.elapsed_s
         match fact:
             case RetrainDecided(decision=decision):
                 self._decisions.append(decision)
                 if self._decided_at is None and self._phase == "during":
                     self._decided_at = elapsed
-                    self._rows_to_trigger = self._tally.rows["during"]
+                    self._rows_to_trigger = self._accuracy.rows["during"]
             case Promoted() if self._phase != "before":
                 self._promoted_at = elapsed
                 self._phase = "after"
-                self._tally.forget("after")
+                self._accuracy.forget("after")
 
     def _has_recovered(self) -> bool:
         """Say whether the newest champion is right about as often as the first was before the change."""
-        before, after = self._tally.accuracy("before"), self._tally.accuracy("after")
+        before, after = self._accuracy.of("before"), self._accuracy.of("after")
         return before is not None and after is not None and after >= before - RECOVERED_WITHIN
 
     def _tell_accuracy(self) -> None:
-        recent = self._tally.newest()
+        recent = self._accuracy.newest()
         share = f"{sum(recent) / len(recent):.3f}" if recent else "-"
-        tally = self._tally
+        traffic = self._traffic
         self._tell(
-            f"{tally.version}: {share} of the last {len(recent)} answers right; "
-            f"{tally.n_requests:,} requests sent, {tally.n_failed} failed"
+            f"{traffic.version}: {share} of the last {len(recent)} answers right; "
+            f"{traffic.n_requests:,} requests sent, {traffic.n_failed} failed"
         )
 
     def _tell(self, line: str) -> None:
-        self._say(f"{time.monotonic() - self._start:6.1f} s  {line}")
+        self._say(f"{self._pace.elapsed_s:6.1f} s  {line}")
 
     def _result(self) -> DemoResult:
-        tally = self._tally
+        accuracy = self._accuracy
         decided, promoted = self._decided_at, self._promoted_at
         took_s = None if decided is None or promoted is None else round(promoted - decided, 1)
         return DemoResult(
-            n_requests=tally.n_requests,
-            n_failed=tally.n_failed,
+            n_requests=self._traffic.n_requests,
+            n_failed=self._traffic.n_failed,
             n_rows_to_trigger=self._rows_to_trigger,
             trigger_to_champion_s=took_s,
-            accuracy_before=tally.accuracy("before"),
-            accuracy_during=tally.accuracy("during"),
-            accuracy_after=tally.accuracy("after"),
+            accuracy_before=accuracy.of("before"),
+            accuracy_during=accuracy.of("during"),
+            accuracy_after=accuracy.of("after"),
             decisions=tuple(self._decisions),
         )
-
-
-def told(fact: Fact) -> str | None:
-    """Return what a person is told of a fact, None for what is no news."""
-    match fact:
-        case RetrainDecided():
-            return f"{fact.decision} is decided: {fact.trigger}"
-        case RetrainSubmitted():
-            return f"{fact.decision} runs as a Ray job"
-        case RetrainSucceeded():
-            return f"{fact.decision} made {fact.version}: {fact.family}, {fact.cost_cpu_s} CPU seconds"
-        case RetrainFailed():
-            return f"{fact.decision} failed: {fact.reason}"
-        case GateJudged():
-            scores = f"champion {_score(fact.champion_score)}, challenger {_score(fact.challenger_score)}"
-            return f"the gate says {fact.verdict}: {scores} ({'; '.join(fact.reasons)})"
-        case Promoted():
-            return f"{fact.version} is the champion, epoch {fact.epoch}"
-        case PromotionFailed():
-            return f"{fact.version} was not promoted: {fact.reason}"
-        case AlertRaised():
-            return f"alert: {fact.text}"
-        case _:
-            return None
-
-
-def _score(value: float | None) -> str:
-    return "none" if value is None else f"{value:.4f}"

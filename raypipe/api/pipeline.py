@@ -14,7 +14,6 @@ from raypipe.config.settings import Config
 from raypipe.config.yaml_text import Plain
 from raypipe.core.clock import Clock, SystemClock
 from raypipe.core.errors import UnknownVersion
-from raypipe.core.files import write_json
 from raypipe.core.ids import Json
 from raypipe.core.progress import Progress, Step, silent
 from raypipe.data.schema import Value
@@ -27,6 +26,7 @@ from raypipe.serving.releases import CHAMPION
 if TYPE_CHECKING:
     import pandas as pd
 
+    from raypipe.data.versions import DataVersion
     from raypipe.runtime.connection import Connection
     from raypipe.runtime.state import Cluster
 
@@ -81,6 +81,14 @@ class Pipeline:
         self._check_port()
         return daemon.start(self.config.root, self.config.cluster, clock=self._clock, progress=self._progress)
 
+    def ingest(self) -> DataVersion:
+        """Read what is new at the sources, and return the data version of all they hold; needs no Ray.
+
+        Raises RaypipeError, with one sentence, for whatever a person can mend.
+        """
+        self.config.root.prepare()
+        return self._loop(no_compute).collect()
+
     def run(self, *, force: bool = False) -> Outcome:
         """Learn a version from the sources; from equal rows and settings once, unless `force`.
 
@@ -114,26 +122,26 @@ class Pipeline:
             self._progress(Step("serve", "starting the endpoint"))
             deploy(endpoint_spec(self.config))
             start_committer(self.config.folder, self.config.serving.capture.commit_interval_s)
-            write_json(self.config.folder.config, self.config.model_dump(mode="json"))
             start_controller(self.config, connection.dashboard_url)
         return self._deployed()
 
     def promote(self, version: str, *, reason: str = "") -> Deployment | None:
-        """Make a version the champion, and see the endpoint follow where one answers.
+        """Make a version the champion: the endpoint does it over HTTP, the home where none is up (None then).
 
-        Raises UnknownVersion, and ServingError where the endpoint refuses the version: then the version that
-        served before is the champion again.
+        Raises UnknownVersion, StaleEpoch where another release came in between, and ArtifactError or
+        ServingError where the version is refused: then the one that served before is the champion.
         """
-        before = self.registry.alias(self.config.name, CHAMPION)
-        answering = self.status().endpoint is not None
-        url = endpoint_spec(self.config).url if answering else None
-        reason = reason or "promoted by hand"
-        self._loop(no_compute).releases.promote(version, expected=before, reason=reason, url=url)
-        return self._deployed() if answering else None
+        from raypipe.api.releases import promote
+
+        done = promote(self.config, self._loop(no_compute).releases, version, reason=reason)
+        return None if done.url is None else self._deployed()
 
     def rollback(self) -> Deployment | None:
         """Make the version that served before the champion again; raises UnknownVersion if there was none."""
-        return self.promote(self._loop(no_compute).releases.previous(), reason="rolled back")
+        from raypipe.api.releases import rollback
+
+        done = rollback(self.config, self._loop(no_compute).releases)
+        return None if done.url is None else self._deployed()
 
     def predict(self, rows: Rows) -> list[Json]:
         """Answer rows with the champion (or the newest version), here and without capturing them.

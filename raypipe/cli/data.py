@@ -11,6 +11,7 @@ import typer
 
 from raypipe.cli.output import DEFAULT_CONFIG, ConfigArgument, JsonOption, emit, opened, table
 from raypipe.core.errors import UnknownVersion
+from raypipe.core.home import PipelineHome
 from raypipe.core.ids import Json
 from raypipe.data.versions import DataVersion
 
@@ -40,9 +41,21 @@ def show(
         raise UnknownVersion(
             f"VERSION must be one that `raypipe data log` lists for {pipeline.name}. Got {version!r}."
         )
-    path = pipeline.folder.profile(version)
-    profile: Json = json.loads(path.read_bytes()) if path.exists() else None
+    profile = _profile(pipeline.folder, found)
     emit({"version": found.to_json(), "profile": profile}, as_json, lambda: _show(found, profile))
+
+
+def _profile(folder: PipelineHome, version: DataVersion) -> Json:
+    """Return the profile of a version: as it was kept, else merged now."""
+    path = folder.profile(version.id)
+    if path.exists():
+        profile: Json = json.loads(path.read_bytes())
+        return profile
+    if not folder.rows.exists():
+        return None
+    from raypipe.data.profiles import version_profile
+
+    return version_profile(folder, version).to_json()
 
 
 def _log(versions: tuple[DataVersion, ...]) -> Iterator[str]:
@@ -61,7 +74,7 @@ def _log(versions: tuple[DataVersion, ...]) -> Iterator[str]:
         )
         for version in versions
     ]
-    yield from table(("version", "created", "rows", "broken", "unlabelled", "files", "parent"), rows)
+    yield from table(("version", "created", "rows", "broken", "unlabelled", "fragments", "parent"), rows)
 
 
 def _show(version: DataVersion, profile: Json) -> Iterator[str]:
@@ -72,11 +85,23 @@ def _show(version: DataVersion, profile: Json) -> Iterator[str]:
         yield f"left out: {version.n_unlabelled:,} rows without a label"
     for rule in version.broken:
         yield f"{rule.action}: {rule.n_rows:,} rows where {rule.column} breaks {rule.rule}"
+    n_pieces = version.n_read + version.n_known
+    yield f"{version.n_read:,} of {n_pieces:,} fragments read, {version.n_known:,} known before"
     yield ""
     yield from table(
-        ("source", "file", "rows", "bytes", "sha256"),
-        [(f.source, f.path, f"{f.n_rows:,}", f"{f.n_bytes:,}", f.sha256[:12]) for f in version.fragments],
+        ("source", "fragment", "pieces", "read", "kept", "bytes", "sha256"),
+        [
+            (
+                f.source,
+                f.path,
+                *(f"{n:,}" for n in (f.n_pieces, f.n_rows, f.n_kept, f.n_bytes)),
+                f.sha256[:12],
+            )
+            for f in version.fragments
+        ],
     )
+    for piece in version.joined:
+        yield f"joined: {piece.source} of {piece.path}, {piece.sha256[:12]}"
     match profile:
         case {"columns": [*columns]}:
             yield ""

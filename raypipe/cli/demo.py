@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from raypipe.cli import replay
 from raypipe.cli.output import ConfigArgument, JsonOption, emit, opened
 
 if TYPE_CHECKING:
     from raypipe.api.drift_demo import DemoResult
 
 app = typer.Typer(help="Rows to try the loop on, and traffic that closes it.", no_args_is_help=True)
+replay.add_to(app)
 
 
 @app.command("data")

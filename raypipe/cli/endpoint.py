@@ -14,16 +14,31 @@ from raypipe.core.errors import ConfigError, ServingError
 from raypipe.core.ids import Json
 
 if TYPE_CHECKING:
-    from raypipe.api.pipeline import Deployment
+    from raypipe.api.releases import Released
     from raypipe.api.status import Status
+    from raypipe.config.settings import Config
+    from raypipe.data.sinks import Sink
     from raypipe.registry.values import LedgerEntry
     from raypipe.serving.client import EndpointReply
+    from raypipe.serving.releases import Releases
 
 _HIDDEN = ("at", "controller", "manifest_sha256")
 """What `history` leaves to `--json`, as it does long texts and lists."""
 FileOption = Annotated[
     str,
     typer.Option("--file", help="A JSON or JSON-lines file of rows; - reads standard input.", metavar="FILE"),
+]
+ToOption = Annotated[
+    str | None,
+    typer.Option("--to", help="Write the answers to a topic instead.", metavar="kafka://HOST:PORT/TOPIC"),
+]
+ProducerConfigOption = Annotated[
+    str | None,
+    typer.Option(
+        "--producer-config",
+        help="A file of Kafka client settings for --to, a KEY=VALUE a line.",
+        metavar="FILE",
+    ),
 ]
 
 
@@ -47,12 +62,21 @@ def predict(
     offline: Annotated[
         bool, typer.Option("--offline", help="Answer in this process, with no endpoint and no capture.")
     ] = False,
+    to: ToOption = None,
+    producer_config: ProducerConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask for the predictions of rows, at the endpoint."""
+    """Ask for the predictions of rows, at the endpoint; print them, or send each to a Kafka topic."""
+    sink = None if to is None else _sink(to, producer_config)
     rows = _items(read_text(file), "rows")
     answers = _offline(config, rows) if offline else _asked(config, rows)
-    emit(answers, as_json, lambda: (json.dumps(answer, ensure_ascii=False) for answer in answers))
+    if sink is None:
+        emit(answers, as_json, lambda: (json.dumps(answer, ensure_ascii=False) for answer in answers))
+        return
+    _send(answers, sink)
+    emit(
+        {"to": to, "n_rows": len(answers)}, as_json, lambda: [f"{len(answers):,} answers are written to {to}"]
+    )
 
 
 def feedback(
@@ -77,19 +101,16 @@ def promote(
     as_json: JsonOption = False,
 ) -> None:
     """Make a version the champion; the endpoint swaps to it in place, or refuses it and goes on."""
-    from raypipe.api.pipeline import load
+    from raypipe.api import releases
 
-    deployment = load(config).promote(version, reason=reason)
-    _emit_release(version, deployment, as_json)
+    _emit_release(releases.promote(*_releases(config), version, reason=reason), as_json)
 
 
 def rollback(config: ConfigArgument = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
     """Make the version that served before the champion again."""
-    from raypipe.api.pipeline import load
+    from raypipe.api import releases
 
-    pipeline = load(config)
-    deployment = pipeline.rollback()
-    _emit_release(pipeline.status().champion or "", deployment, as_json)
+    _emit_release(releases.rollback(*_releases(config)), as_json)
 
 
 def history(
@@ -107,6 +128,19 @@ def _offline(config: str, rows: list[Json]) -> list[Json]:
     from raypipe.api.pipeline import load
 
     return load(config).predict([row for row in rows if isinstance(row, dict)])
+
+
+def _sink(to: str, producer_config: str | None) -> Sink:
+    from raypipe.data.sinks import open_sink, read_properties
+
+    return open_sink(to, read_properties(read_text(producer_config)) if producer_config else {})
+
+
+def _send(answers: list[Json], sink: Sink) -> None:
+    from raypipe.data.sources.records import UNDECLARED, records_table
+
+    items = [answer for answer in answers if isinstance(answer, dict)]
+    sink.write(records_table(items, "the answers", UNDECLARED))
 
 
 def _asked(config: str, rows: list[Json]) -> list[Json]:
@@ -152,16 +186,23 @@ def _line(number: int, line: str) -> Json:
     return value
 
 
-def _emit_release(version: str, deployment: Deployment | None, as_json: bool) -> None:
-    url = None if deployment is None else deployment.url
-    emit(
-        {"version": version, "url": url},
-        as_json,
-        lambda: [
-            f"{version} is the champion"
-            + (f" and answers at {url}" if url else "; no endpoint is up: `raypipe up` starts it")
-        ],
-    )
+def _releases(config: str) -> tuple[Config, Releases]:
+    from raypipe.serving.releases import Releases
+
+    pipeline, registry = opened(config)
+    return pipeline, Releases(registry, pipeline.folder)
+
+
+def _emit_release(released: Released, as_json: bool) -> None:
+    emit(released.to_json(), as_json, lambda: _release_lines(released))
+
+
+def _release_lines(released: Released) -> Iterator[str]:
+    yield f"{released.version} is the champion, epoch {released.epoch}"
+    if released.url is None:
+        yield f"released in the home, over no endpoint: {released.because}"
+    else:
+        yield f"released over HTTP by {released.url}, which answers with it"
 
 
 def _status_lines(status: Status) -> Iterator[str]:

@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from raypipe.cli import data, decisions, demo, doctor, endpoint, models, project, submit, work
+from raypipe.cli import (
+    data,
+    decisions,
+    demo,
+    doctor,
+    endpoint,
+    ingest,
+    models,
+    project,
+    sources,
+    submit,
+    work,
+)
 from raypipe.cli.output import say_error
 from raypipe.core.errors import RaypipeError
 
@@ -22,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (project, work, submit, endpoint, decisions, doctor):
+for commands in (project, sources, ingest, work, submit, endpoint, decisions, doctor):
     commands.add_to(app)
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")

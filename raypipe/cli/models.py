@@ -12,6 +12,7 @@ from raypipe.core.ids import Json
 from raypipe.registry.values import ModelVersion
 
 if TYPE_CHECKING:
+    from raypipe.training.importance import ColumnImportance, Importance
     from raypipe.training.leaderboard import Interval, Leaderboard, LeaderboardEntry
 
 app = typer.Typer(help="Model versions: what was learned.", no_args_is_help=True)
@@ -32,16 +33,39 @@ def show(
     config: ConfigArgument = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a model version: where it came from, its leaderboard, and where its card and files are."""
+    """Show a model version: where it came from, its leaderboard and columns, where its files are."""
+    from raypipe.training.importance import read_importance
+
     pipeline, registry = opened(config)
     found = registry.model_version(pipeline.name, version)
     names = names_of(registry.aliases(pipeline.name))
     folder = pipeline.folder.model(version)
+    weighed = read_importance(folder)
     emit(
-        {**_as_json(found, names), "folder": str(folder), "leaderboard": found.metrics},
+        {
+            **_as_json(found, names),
+            "folder": str(folder),
+            "leaderboard": found.metrics,
+            "importance": None if weighed is None else weighed.to_json(),
+        },
         as_json,
-        lambda: _show(found, names, str(folder)),
+        lambda: _show(found, names, str(folder), weighed),
     )
+
+
+@app.command("importance")
+def importance(
+    version: Annotated[str, typer.Argument(help="A model version, such as v1.", metavar="VERSION")],
+    config: ConfigArgument = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what each column is worth to a version, what is suspicious, and what moved since the last."""
+    from raypipe.training.importance import read_importance
+
+    pipeline, registry = opened(config)
+    registry.model_version(pipeline.name, version)
+    found = read_importance(pipeline.folder.model(version))
+    emit(None if found is None else found.to_json(), as_json, lambda: _importance(version, found))
 
 
 def names_of(aliases: Mapping[str, str]) -> dict[str, str]:
@@ -73,6 +97,41 @@ def leaderboard_lines(board: Leaderboard) -> Iterator[str]:
         f"* best on {board.n_validation_rows:,} validation rows; judged once on {board.n_test_rows:,} test "
         f"rows; 95% intervals by bootstrap over {board.resampling}"
     )
+
+
+def importance_lines(found: Importance) -> Iterator[str]:
+    """Yield the columns as a table, what is suspicious about them, and on what that was measured."""
+    rows = [
+        (
+            "" if one.rank is None else str(one.rank),
+            one.column,
+            str(one.n_features),
+            "" if one.value is None else interval(one.value),
+            "" if one.alone is None else f"{one.alone:.4g}",
+            *((_moved(one),) if found.before else ()),
+            ", ".join(finding.flag for finding in one.findings),
+        )
+        for one in found.columns
+    ]
+    moved = (f"in {found.before}",) if found.before else ()
+    header = ("rank", "column", "features", f"loss of {found.metric} without it", f"{found.metric} alone")
+    yield from table((*header, *moved, "flags"), rows)
+    for one in found.columns:
+        yield from (f"{finding.flag}: {finding.why}" for finding in one.findings)
+    yield f"{found.metric} {found.score:.4g}. {found.measured_on}"
+
+
+def _moved(one: ColumnImportance) -> str:
+    if one.before is None:
+        return "" if one.value is None else "new"
+    return f"{one.before.rank}: {interval(one.before.value)}{' moved' if one.has_moved else ''}"
+
+
+def _importance(version: str, found: Importance | None) -> Iterator[str]:
+    if found is None:
+        yield f"the importance of columns was not measured for {version} (training.importance.enabled)."
+        return
+    yield from importance_lines(found)
 
 
 def _place(entry: LeaderboardEntry) -> str:
@@ -123,7 +182,10 @@ def _list(versions: tuple[ModelVersion, ...], names: Mapping[str, str]) -> Itera
     yield from table(("version", "alias", "created", "family", "test score", "data version"), rows)
 
 
-def _show(version: ModelVersion, names: Mapping[str, str], folder: str) -> Iterator[str]:
+def _show(
+    version: ModelVersion, names: Mapping[str, str], folder: str, weighed: Importance | None
+) -> Iterator[str]:
+    from raypipe.training.importance import summary_of
     from raypipe.training.leaderboard import Leaderboard
 
     alias = names.get(version.version)
@@ -133,3 +195,7 @@ def _show(version: ModelVersion, names: Mapping[str, str], folder: str) -> Itera
     yield f"manifest sha256: {version.manifest_sha256}"
     yield ""
     yield from leaderboard_lines(Leaderboard.from_json(version.metrics))
+    if weighed is not None:
+        yield ""
+        yield from summary_of(weighed)
+        yield f"each column, and why: raypipe models importance {version.version}"

@@ -11,19 +11,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from raypipe.cli.explain import explained
 from raypipe.cli.models import leaderboard_lines
 from raypipe.cli.output import DEFAULT_CONFIG, ConfigArgument, JsonOption, emit, interruptible
 from raypipe.cli.progress import shown
 from raypipe.core.ids import Json
 from raypipe.core.progress import Progress, Step
+from raypipe.training.importance import summary_of
 
 if TYPE_CHECKING:
     from raypipe.api.pipeline import Deployment, Pipeline
+    from raypipe.config.settings import Config
     from raypipe.pipeline import Outcome
 
 CURL_TIMEOUT_S = 30
 AddressOption = Annotated[
     str | None, typer.Option(help="An existing Ray to use, such as 10.0.0.5:6379.", metavar="HOST:PORT")
+]
+ExplainOption = Annotated[
+    bool,
+    typer.Option("--explain", help="Say what would be done, where and with what, and do nothing."),
 ]
 ForceOption = Annotated[
     bool, typer.Option("--force", help="Learn again, even from rows and settings learned from before.")
@@ -40,9 +47,13 @@ def run(
     config: ConfigArgument = DEFAULT_CONFIG,
     address: AddressOption = None,
     force: ForceOption = False,
+    explain: ExplainOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Go from the sources to a registered model version, and show the leaderboard."""
+    if explain:
+        explained(_config(config, address), as_json, serve=False, force=force)
+        return
     with interruptible(), shown() as progress:
         outcome = _pipeline(config, address, progress).run(force=force)
     emit(_outcome_json(outcome), as_json, lambda: _outcome_lines(outcome))
@@ -52,9 +63,13 @@ def up(
     config: ConfigArgument = DEFAULT_CONFIG,
     address: AddressOption = None,
     force: ForceOption = False,
+    explain: ExplainOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Start Ray if need be, run the loop, and put the champion behind a URL that outlives this command."""
+    if explain:
+        explained(_config(config, address), as_json, serve=True, force=force)
+        return
     with interruptible(), shown() as progress:
         outcome, deployment = _pipeline(config, address, progress).up(force=force)
         command = _curl(deployment)
@@ -87,22 +102,29 @@ def down(config: ConfigArgument = DEFAULT_CONFIG, as_json: JsonOption = False) -
 
 def _pipeline(config: str, address: str | None, progress: Progress) -> Pipeline:
     from raypipe.api.pipeline import Pipeline
+
+    return Pipeline.of(_config(config, address), progress=progress)
+
+
+def _config(path: str, address: str | None) -> Config:
     from raypipe.config.load import load_config
 
-    loaded = load_config(config)
-    if address is not None:
-        cluster = loaded.cluster.model_copy(update={"address": address})
-        loaded = loaded.model_copy(update={"cluster": cluster})
-    return Pipeline.of(loaded, progress=progress)
+    loaded = load_config(path)
+    if address is None:
+        return loaded
+    cluster = loaded.cluster.model_copy(update={"address": address})
+    return loaded.model_copy(update={"cluster": cluster})
 
 
 def _outcome_json(outcome: Outcome) -> dict[str, Json]:
     return {
         "run": outcome.run,
         "is_new": outcome.is_new,
+        "before": list(outcome.before),
         "data_version": outcome.data.id,
         "version": outcome.version.version,
         "leaderboard": outcome.leaderboard.to_json(),
+        "importance": None if outcome.importance is None else outcome.importance.to_json(),
     }
 
 
@@ -118,8 +140,12 @@ def _deployment_json(deployment: Deployment) -> dict[str, Json]:
 def _outcome_lines(outcome: Outcome) -> Iterator[str]:
     made = "registered" if outcome.is_new else "learned before from the same rows and settings"
     yield f"{outcome.version.version} {made}: {outcome.version.family}, on {outcome.data.id}"
+    yield from outcome.before
     yield ""
     yield from leaderboard_lines(outcome.leaderboard)
+    if outcome.importance is not None:
+        yield ""
+        yield from summary_of(outcome.importance)
 
 
 def _up_lines(outcome: Outcome, deployment: Deployment, command: list[str], answer: str) -> Iterator[str]:

@@ -6,8 +6,11 @@ import difflib
 import os
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import get_args
 
+import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -15,7 +18,7 @@ from raypipe.config.settings import Config
 from raypipe.config.yaml_text import Plain, parse_yaml
 from raypipe.core.errors import ConfigError
 
-_BRANCH = re.compile(r"^(constrained-|literal\[|tuple\[|[A-Z]\w*Settings$|str$|int$|float$|bool$)")
+_BRANCH = re.compile(r"^(constrained-|literal\[|tuple\[|dict\[|[A-Z]\w*Settings$|str$|int$|float$|bool$)")
 
 
 def load_config(path: str | Path, environment: Mapping[str, str] = os.environ) -> Config:
@@ -42,11 +45,15 @@ def parse_config(document: Plain, folder: Path) -> Config:
     return resolve_paths(config, folder)
 
 
+def to_yaml(config: Config) -> str:
+    """Return a config as a YAML file that is read back to an equal one; defaults are left out."""
+    document = config.model_dump(mode="json", exclude_defaults=True)
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
+
+
 def resolve_paths(config: Config, folder: Path) -> Config:
     """Make the config's local paths absolute, starting at `folder`."""
-    sources = tuple(
-        source.model_copy(update={"path": _absolute(source.path, folder)}) for source in config.data.sources
-    )
+    sources = tuple(source.moved(partial(_absolute, folder=folder)) for source in config.data.sources)
     data = config.data.model_copy(update={"sources": sources})
     return config.model_copy(update={"home": _absolute(config.home, folder), "data": data})
 
@@ -90,6 +97,8 @@ def _explained_below(error: ErrorDetails, errors: list[ErrorDetails]) -> bool:
 
 def _sentence(where: str, found: list[ErrorDetails]) -> str:
     first = found[0]
+    if first["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        return _tag_sentence(where, first)
     if first["type"] == "extra_forbidden":
         return f"{where} is no known key{_nearest(first['loc'])}."
     if first["type"] == "missing":
@@ -97,6 +106,14 @@ def _sentence(where: str, found: list[ErrorDetails]) -> str:
     if first["type"] == "value_error":
         return f"{where}: {first['msg'].removeprefix('Value error, ')}."
     return f"{where} must {' or '.join(_rule(error) for error in found)}. Got {first['input']!r}."
+
+
+def _tag_sentence(where: str, error: ErrorDetails) -> str:
+    context = error["ctx"]
+    key = f"{where}.{context['discriminator'].strip(chr(39))}"
+    if error["type"] == "union_tag_not_found":
+        return f"{key} is missing; it must be given."
+    return f"{key} must be {context['expected_tags']}. Got {context['tag']!r}."
 
 
 def _rule(error: ErrorDetails) -> str:
@@ -114,6 +131,8 @@ def _rule(error: ErrorDetails) -> str:
             return f"match {bounds['pattern']}"
         case "too_short":
             return f"have at least {bounds['min_length']} item(s)"
+        case "string_too_short":
+            return f"have at least {bounds['min_length']} character(s)"
         case "model_type" | "model_attributes_type" | "dict_type":
             return "be a mapping of keys to values"
         case _:
@@ -123,13 +142,30 @@ def _rule(error: ErrorDetails) -> str:
 
 def _location(location: tuple[int | str, ...]) -> str:
     """Spell a place as a person would, without the names that pydantic gives the branches of a union."""
+    return _walked(location)[0]
+
+
+def _walked(location: tuple[int | str, ...]) -> tuple[str, list[type[BaseModel]]]:
+    """Return how a person spells a place, and the models whose keys may stand there."""
     text = ""
+    models: list[type[BaseModel]] = [Config]
     for part in location:
         if isinstance(part, int):
             text += f"[{part}]"
-        elif not _BRANCH.search(part):
-            text += f".{part}" if text else part
-    return text or "the config"
+        elif len(models) > 1 and (tagged := [model for model in models if _tag(model) == part]):
+            models = tagged
+        else:
+            fields = [model.model_fields[part] for model in models if part in model.model_fields]
+            models = [inner for field in fields for inner in _models_in(field.annotation)] or models
+            if not _BRANCH.search(part):
+                text += f".{part}" if text else part
+    return text or "the config", models
+
+
+def _tag(model: type[BaseModel]) -> object:
+    """Return the one value by which a model of a union is told from the others."""
+    literals = (get_args(field.annotation) for field in model.model_fields.values())
+    return next((values[0] for values in literals if len(values) == 1 and isinstance(values[0], str)), None)
 
 
 def _nearest(location: tuple[int | str, ...]) -> str:
@@ -141,17 +177,12 @@ def _nearest(location: tuple[int | str, ...]) -> str:
 
 
 def _known_names(location: tuple[int | str, ...]) -> list[str]:
-    model: type[BaseModel] = Config
-    for part in location:
-        field = model.model_fields.get(str(part))
-        if field is not None:
-            model = _model_in(field.annotation) or model
-    return list(model.model_fields)
+    models = _walked(location)[1]
+    return list(dict.fromkeys(name for model in models for name in model.model_fields))
 
 
-def _model_in(annotation: object) -> type[BaseModel] | None:
-    """Return the settings model inside an annotation such as `tuple[SourceSettings, ...]`."""
+def _models_in(annotation: object) -> list[type[BaseModel]]:
+    """Return the settings models inside an annotation such as `tuple[SourceSettings, ...]`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    inner: tuple[object, ...] = getattr(annotation, "__args__", ())
-    return next((model for model in map(_model_in, inner) if model is not None), None)
+        return [annotation]
+    return [model for one in get_args(annotation) for model in _models_in(one)]

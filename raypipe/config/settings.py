@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import Field
 
 from raypipe.core.home import Home, PipelineHome
 from raypipe.core.settings import Settings
 from raypipe.data.config import DataSettings
+from raypipe.data.sources.places import HIDDEN
 from raypipe.monitoring.config import MonitoringSettings
 from raypipe.policy.config import RetrainingSettings
 from raypipe.processing.config import ProcessingSettings
@@ -45,6 +46,13 @@ class Config(Settings):
     monitoring: MonitoringSettings = MonitoringSettings()
     retraining: RetrainingSettings = RetrainingSettings()
     cluster: ClusterSettings = ClusterSettings()
+
+    def without_secrets(self) -> Self:
+        """Return the config as anybody may see it: no passwords of sources, no address of the webhook."""
+        alerts = self.retraining.alerts
+        masked = alerts.model_copy(update={"webhook": alerts.webhook and HIDDEN})
+        retraining = self.retraining.model_copy(update={"alerts": masked})
+        return self.model_copy(update={"data": self.data.without_secrets(), "retraining": retraining})
 
     @property
     def folder(self) -> PipelineHome:

@@ -27,7 +27,6 @@ from raypipe.control.events import (
     Event,
     Evidence,
     Fact,
-    Gain,
     GateJudged,
     Promoted,
     PromotionFailed,
@@ -39,7 +38,7 @@ from raypipe.control.events import (
     Verdict,
     WindowScored,
 )
-from raypipe.control.gate import verdict_of
+from raypipe.control.gate import gain_of, verdict_of
 from raypipe.control.ledger import fold_facts, read_facts, record
 from raypipe.control.outcome import Retrained
 from raypipe.control.state import State
@@ -272,7 +271,8 @@ class Controller:
             )
         if state == "unknown":
             return RetrainLost(now, decision, controller=self._epoch)
-        reason = found.error if found is not None else "its job ended without a word"
+        silent = "its job ended without a word, as a killed one does; its log is in the dashboard"
+        reason = found.error if found is not None else silent
         return RetrainFailed(now, decision, reason, controller=self._epoch)
 
     def _judged(self, decision: str, version: str, champion: str | None) -> Fact:
@@ -285,9 +285,7 @@ class Controller:
             return GateJudged(
                 now, decision, version, champion, verdict, n_rows=0, reasons=reasons, controller=epoch
             )
-        gain = Gain(compared.gain, compared.gain_low, compared.gain_high)
-        score, settings = compared.challenger_score, self._settings.gate
-        verdict, reasons = verdict_of(gain, compared.n_rows, score, settings)
+        verdict, reasons = verdict_of(compared, self._settings.gate)
         return GateJudged(
             now,
             decision,
@@ -297,8 +295,8 @@ class Controller:
             compared.n_rows,
             compared.metric,
             compared.champion_score,
-            score,
-            gain,
+            compared.challenger_score,
+            gain_of(compared),
             reasons,
             controller=epoch,
         )

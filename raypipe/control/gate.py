@@ -6,24 +6,52 @@ import math
 
 from raypipe.control.events import Gain, Verdict
 from raypipe.policy.config import GateSettings
+from raypipe.training.compare import Comparison
+
+Judgement = tuple[Verdict, tuple[str, ...]]
 
 
-def verdict_of(
-    gain: Gain, n_rows: int, challenger_score: float | None, settings: GateSettings
-) -> tuple[Verdict, tuple[str, ...]]:
+def verdict_of(found: Comparison, settings: GateSettings) -> Judgement:
     """Return the verdict and its reasons: pass where the whole interval of the gain is above the margin.
 
-    `gain` is how much better the challenger is, positive whatever the metric; a score that is not finite
-    fails, for such a model must not answer. Where rows are few or the interval holds the margin, nothing is
-    shown, and the champion stays.
+    A challenger that cannot be loaded, or whose score is not finite, fails: such a model must not answer.
+    Where it is the champion that cannot be scored, where rows are few, or where the interval holds the
+    margin, nothing is shown: the verdict is inconclusive, and the champion stays.
 
-    >>> verdict_of(Gain(0.04, 0.01, 0.07), 500, 0.91, GateSettings())
+    >>> verdict_of(Comparison("auc", "v1", "v2", 500, 0.87, 0.91, 0.04, 0.01, 0.07), GateSettings())
     ('pass', ('better by 0.04 [0.01, 0.07] on 500 rows',))
     """
-    if n_rows < settings.min_rows:
-        few = f"{n_rows} labelled rows, and retraining.gate.min_rows is {settings.min_rows}"
-        return "inconclusive", (few,)
-    if challenger_score is None or not math.isfinite(challenger_score):
+    return _unscored(found) or _too_few(found, settings) or _judged(found, settings)
+
+
+def gain_of(found: Comparison) -> Gain:
+    """Return how much better the challenger is, positive whatever the metric."""
+    return Gain(found.gain, found.gain_low, found.gain_high)
+
+
+def _unscored(found: Comparison) -> Judgement | None:
+    if found.challenger_error:
+        return "fail", (f"the challenger {found.challenger} cannot be scored: {found.challenger_error}",)
+    if found.champion_error:
+        cause = f"the champion {found.champion} cannot be scored, so nothing was compared"
+        remedy = f"mend it, or release {found.challenger} by hand"
+        return "inconclusive", (f"{cause}: {found.champion_error}", remedy)
+    return None
+
+
+def _too_few(found: Comparison, settings: GateSettings) -> Judgement | None:
+    if found.n_rows >= settings.min_rows:
+        return None
+    return "inconclusive", (
+        f"{found.n_rows} labelled rows, and retraining.gate.min_rows is {settings.min_rows}",
+    )
+
+
+def _judged(found: Comparison, settings: GateSettings) -> Judgement:
+    n_rows, gain = found.n_rows, gain_of(found)
+    if not _is_score(found.challenger_score):
+        if not _is_score(found.champion_score):
+            return "inconclusive", (f"{found.metric} is not defined on these {n_rows} rows",)
         return "fail", (f"the challenger has no score on {n_rows} rows",)
     if gain.value is None or gain.low is None or gain.high is None:
         return "inconclusive", (f"the gain is not defined on {n_rows} rows",)
@@ -31,3 +59,7 @@ def verdict_of(
     if gain.low > settings.margin:
         return "pass", shown
     return ("fail" if gain.high < settings.margin else "inconclusive"), shown
+
+
+def _is_score(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)

@@ -40,10 +40,9 @@ def record(registry: Registry, pipeline: str, fact: Fact) -> LedgerEntry:
 
 def read_facts(registry: Registry, pipeline: str, *, after_seq: int = 0) -> tuple[tuple[int, Fact], ...]:
     """Return the facts of a pipeline with the numbers of their entries, oldest first, after a number."""
-    newest = registry.history(pipeline, 1)
-    n_new = newest[0].seq - after_seq if newest else 0
-    entries = registry.history(pipeline, n_new) if n_new > 0 else ()
-    found = ((entry.seq, fact_of(entry)) for entry in reversed(entries) if entry.seq > after_seq)
+    # One read, not two: what is written between a count and a read by that count pushes older facts out.
+    entries = registry.history(pipeline, None, after_seq=after_seq)
+    found = ((entry.seq, fact_of(entry)) for entry in reversed(entries))
     return tuple((seq, fact) for seq, fact in found if fact is not None)
 
 

@@ -6,10 +6,14 @@ import logging
 import shlex
 import sys
 import threading
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import ray
+from ray.exceptions import ActorUnavailableError, RayError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from raypipe.config.settings import Config
@@ -21,15 +25,19 @@ from raypipe.control.state import State
 from raypipe.control.traffic import CapturedTraffic
 from raypipe.core.clock import SystemClock
 from raypipe.core.errors import ClusterError, ServingError, StaleEpoch
+from raypipe.core.files import write_json
 from raypipe.core.home import PipelineHome
 from raypipe.monitoring.on_ray import RayMetrics
 from raypipe.pipeline import Loop, no_compute
 from raypipe.registry.store import Registry
 from raypipe.serving import client
+from raypipe.serving.on_ray import Broadcast
+from raypipe.serving.releases import Follow, answers_at
 from raypipe.serving.spec import EndpointSpec
 
 NAMESPACE = "raypipe"
 JOB_MODULE = "raypipe.runtime.job"
+START_TIMEOUT_S = 60.0
 _STATES: dict[JobStatus, JobState] = {
     JobStatus.PENDING: "running",
     JobStatus.RUNNING: "running",
@@ -58,7 +66,8 @@ class RayJobs:
         command = [sys.executable, "-m", JOB_MODULE, str(self._folder.root), decision]
         try:
             self._connected().submit_job(
-                entrypoint=shlex.join(command),
+                # In the shell's place: were it its child, Ray would call it failed should the shell alone die.
+                entrypoint=f"exec {shlex.join(command)}",
                 submission_id=decision,
                 metadata={"raypipe_pipeline": self._folder.name, "raypipe_decision": decision},
             )
@@ -92,20 +101,22 @@ class RayJobs:
 
 
 class EndpointReleases:
-    """Releases through the loop, and sees the endpoint follow where one answers."""
+    """Releases through the loop, tells the replicas, and sees the endpoint follow where one answers."""
 
-    def __init__(self, loop: Loop) -> None:
-        self._loop = loop
+    def __init__(self, loop: Loop, broadcast: Broadcast) -> None:
+        self._config = loop.config
+        self._releases = replace(loop.releases, announce=broadcast.tell)
 
     def promote(self, version: str, expected: str | None, reason: str) -> int:
         """Release a version and return its epoch; raises RaypipeError where it does not come to serve."""
-        config = self._loop.config
-        url: str | None = EndpointSpec(config.name, config.root.root, config.serving).url
+        config = self._config
+        url = EndpointSpec(config.name, config.root.root, config.serving).url
+        follow: Follow | None = answers_at(url, config.serving.replicas.min)
         try:
-            client.read_status(url or "")
+            client.read_status(url)
         except ServingError:
-            url = None
-        return self._loop.releases.promote(version, expected=expected, reason=reason, url=url).epoch
+            follow = None
+        return self._releases.promote(version, expected=expected, reason=reason, follow=follow).pointer.epoch
 
 
 @dataclass(frozen=True)
@@ -168,8 +179,9 @@ class ControllerLoop:
 class _ControllerActor(ControllerLoop):
     """A loop that starts with its process, so that one that Ray restarted goes on by itself."""
 
-    def __init__(self, config_json: str, dashboard_url: str) -> None:
-        config = Config.model_validate_json(config_json)
+    def __init__(self, config_file: str, dashboard_url: str) -> None:
+        # Read at each start, so that a restart is what brings another config, or other code, to work.
+        config = Config.model_validate_json(Path(config_file).read_bytes())
         super().__init__(build(config, dashboard_url), config.retraining.tick_s, _metrics(config))
         self.start()
 
@@ -189,7 +201,7 @@ def build(config: Config, dashboard_url: str) -> Controller:
     ports = Ports(
         jobs=RayJobs(dashboard_url, config.folder),
         traffic=CapturedTraffic(config.folder, registry, config.monitoring),
-        releases=EndpointReleases(loop),
+        releases=EndpointReleases(loop, Broadcast(config.name)),
         alerts=LogAndWebhook(config.name, config.retraining.alerts.webhook),
     )
     return Controller(config.name, config.retraining, registry, clock, ports)
@@ -201,31 +213,62 @@ def controller_name(pipeline: str) -> str:
 
 
 def start_controller(config: Config, dashboard_url: str) -> None:
-    """Start a pipeline's controller in the place of the one that runs, with the config of now.
+    """Keep the config that a pipeline's controller and its retrains go by, and let a controller take it up.
 
-    Its memory is the ledger, so nothing is lost by the change. Ray must outlive the caller.
+    One that runs is restarted by Ray, so that there is always one, whatever becomes of the caller. Its memory
+    is the ledger: nothing is lost by the change. Ray must outlive the caller.
     """
-    stop_controller(config.name)
+    write_json(config.folder.config, config.model_dump(mode="json"))
+    config.folder.config.chmod(0o600)  # it holds the secrets that the sources need
+    actor = _find(config.name)
+    if actor is None:
+        actor = _created(config, dashboard_url)
+    else:
+        ray.kill(actor, no_restart=False)
+    _wait_until_it_answers(actor, config.name)
+
+
+def _created(config: Config, dashboard_url: str) -> Any:
     options = {
         "name": controller_name(config.name),
         "namespace": NAMESPACE,
         "lifetime": "detached",
+        "get_if_exists": True,
         "num_cpus": 0,
         "max_restarts": -1,
         "max_concurrency": 4,
     }
-    actor = ray.remote(_ControllerActor).options(**options).remote(config.model_dump_json(), dashboard_url)
-    ray.get(actor.status.remote())
+    return ray.remote(_ControllerActor).options(**options).remote(str(config.folder.config), dashboard_url)
+
+
+def _wait_until_it_answers(actor: Any, pipeline: str) -> None:
+    """Wait for a controller that may be on its way back; raises ClusterError."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            ray.get(actor.status.remote(), timeout=START_TIMEOUT_S)
+            return
+        except RayError as error:
+            if not isinstance(error, ActorUnavailableError) or time.monotonic() > deadline:
+                why = _last_line(error)
+                raise ClusterError(f"the controller of {pipeline} does not answer: {why}") from error
+        time.sleep(0.1)
 
 
 def stop_controller(pipeline: str) -> bool:
     """End a pipeline's controller; return whether one ran. A retrain's job goes on."""
-    try:
-        actor = ray.get_actor(controller_name(pipeline), namespace=NAMESPACE)
-    except ValueError:
+    actor = _find(pipeline)
+    if actor is None:
         return False
     ray.kill(actor, no_restart=True)
     return True
+
+
+def _find(pipeline: str) -> Any | None:
+    try:
+        return ray.get_actor(controller_name(pipeline), namespace=NAMESPACE)
+    except ValueError:
+        return None
 
 
 def _last_line(error: Exception) -> str:

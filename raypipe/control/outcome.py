@@ -9,6 +9,7 @@ from pathlib import Path
 
 from raypipe.core.files import write_json
 from raypipe.core.home import PipelineHome
+from raypipe.core.progress import Step
 from raypipe.training.compare import Comparison
 
 
@@ -44,5 +45,23 @@ def read_result(folder: PipelineHome, decision: str) -> Retrained | None:
     return Retrained(**{**fields, "comparison": None if compared is None else Comparison(**compared)})
 
 
+def write_progress(folder: PipelineHome, decision: str, step: Step) -> None:
+    """Keep how far a retrain is, for those who watch."""
+    write_json(_progress_path(folder, decision), {"stage": step.stage, "message": step.message})
+
+
+def read_progress(folder: PipelineHome, decision: str) -> str:
+    """Return how far a retrain is, as its job said last; empty while it has said nothing."""
+    try:
+        fields = json.loads(_progress_path(folder, decision).read_bytes())
+    except FileNotFoundError:
+        return ""
+    return f"{fields['stage']}: {fields['message']}"
+
+
 def _path(folder: PipelineHome, decision: str) -> Path:
     return folder.root / "decisions" / f"{decision}.json"
+
+
+def _progress_path(folder: PipelineHome, decision: str) -> Path:
+    return folder.root / "decisions" / f"{decision}.progress.json"

@@ -32,5 +32,4 @@ def answer(
 
 def read_state(registry: Registry, pipeline: str) -> State:
     """Return what the ledger folds to."""
-    newest = registry.history(pipeline, 1)
-    return fold(registry.history(pipeline, newest[0].seq) if newest else (), pipeline)
+    return fold(registry.history(pipeline, None), pipeline)

@@ -5,8 +5,10 @@
     ├── DataError                   rows cannot be used as declared
     │   ├── SourceError             a source cannot be found or read
     │   ├── SchemaError             columns or types differ from what was declared or seen before
-    │   └── LabelError              the label is absent, constant, or cannot be learned
+    │   ├── LabelError              the label is absent, constant, or cannot be learned
+    │   └── SinkError               rows cannot be written where they were sent
     ├── TrainingError               no trial produced a model
+    ├── RunUnderWay                 another process carries out the same run
     ├── RegistryError               the registry refuses
     │   ├── UnknownVersion          no such data or model version
     │   ├── ArtifactError           a model folder is not what the registry recorded
@@ -49,8 +51,16 @@ class LabelError(DataError):
     """The label is absent, constant, or cannot be learned."""
 
 
+class SinkError(DataError):
+    """Rows cannot be written where they were sent."""
+
+
 class TrainingError(RaypipeError):
     """No trial produced a model."""
+
+
+class RunUnderWay(RaypipeError):
+    """Another process carries out the same run."""
 
 
 class RegistryError(RaypipeError):

@@ -18,14 +18,17 @@ class Home:
 
     raypipe.db                      versions, aliases, ledger (SQLite)
     cluster.json                    the Ray that `raypipe up` started, by process id
+    operator.token                  whoever shows it to an endpoint may change which version answers
     <pipeline>/data/rows            Delta table of rows, one table version per data version
     <pipeline>/data/quarantine      Delta table of rows that broke the contract
     <pipeline>/data/predictions     Delta table of captured predictions
     <pipeline>/data/labels          Delta table of labels by prediction id
     <pipeline>/profiles/ID.json     the profile of a data version
+    <pipeline>/profiles/ID.json.gz  the profile of a fragment
     <pipeline>/wal/<stream>/        what replicas captured and the committer has not moved yet
     <pipeline>/models/v1/           a model version: MANIFEST.json and its files
-    <pipeline>/runs/<run>/          trials of a run, its leaderboard
+    <pipeline>/runs/<run>/          what a run has done so far: its trials, its race, its leaderboard
+    <pipeline>/staging/<run>/       a model version in the making
     <pipeline>/pointer.json         which version serves, with its epoch
     <pipeline>/config.json          the config by which the controller retrains
     <pipeline>/window.json          what the controller measured last
@@ -40,6 +43,10 @@ class Home:
     @property
     def cluster_file(self) -> Path:
         return self.root / "cluster.json"
+
+    @property
+    def operator_token(self) -> Path:
+        return self.root / "operator.token"
 
     def pipeline(self, name: str) -> PipelineHome:
         """Return the folder of one pipeline."""
@@ -70,6 +77,14 @@ class PipelineHome:
         return self.root / "data" / "rows"
 
     @property
+    def ingest_lock(self) -> Path:
+        return self.root / "data" / "ingest.lock"
+
+    @property
+    def follow_lock(self) -> Path:
+        return self.root / "data" / "follow.lock"
+
+    @property
     def quarantine(self) -> Path:
         return self.root / "data" / "quarantine"
 
@@ -94,6 +109,10 @@ class PipelineHome:
         return self.root / "runs"
 
     @property
+    def staging(self) -> Path:
+        return self.root / "staging"
+
+    @property
     def pointer(self) -> Path:
         return self.root / "pointer.json"
 
@@ -108,6 +127,10 @@ class PipelineHome:
     def profile(self, data_version: str) -> Path:
         """Return where the profile of a data version is kept."""
         return self.root / "profiles" / f"{data_version}.json"
+
+    def fragment_profile(self, fragment: str) -> Path:
+        """Return where the profile of a fragment is kept."""
+        return self.root / "profiles" / f"{fragment}.json.gz"
 
     def model(self, version: str) -> Path:
         """Return the folder of a model version."""

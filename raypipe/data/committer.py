@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -106,14 +107,25 @@ def commit_once(
             os.close(lease)
 
 
-def read_predictions(folder: PipelineHome) -> pa.Table:
-    """Return all captured predictions that have been moved to their table."""
-    return _read_all(folder.predictions, prediction_schema())
+def read_predictions(
+    folder: PipelineHome,
+    columns: Sequence[str] | None = None,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> pa.Table:
+    """Return captured predictions that have been moved to their table: all, or those of a span of time.
+
+    Those answered at `since` or later and before `until`; only files that may hold some are read.
+    """
+    return _read_all(folder.predictions, prediction_schema(), columns, since, until)
 
 
-def read_labels(folder: PipelineHome) -> pa.Table:
-    """Return all labels that have been moved to their table."""
-    return _read_all(folder.labels, label_schema())
+def read_labels(
+    folder: PipelineHome, *, since: datetime | None = None, until: datetime | None = None
+) -> pa.Table:
+    """Return labels that have been moved to their table: all, or those that came in a span of time."""
+    return _read_all(folder.labels, label_schema(), None, since, until)
 
 
 def _commit_all(
@@ -252,7 +264,15 @@ def _remove_if_empty(stream: Path) -> None:
         stream.rmdir()
 
 
-def _read_all(path: Path, schema: pa.Schema) -> pa.Table:
+def _read_all(
+    path: Path,
+    schema: pa.Schema,
+    columns: Sequence[str] | None,
+    since: datetime | None,
+    until: datetime | None,
+) -> pa.Table:
     if not table_exists(path):
-        return schema.empty_table()
-    return read_version(path, None)
+        return (
+            schema if columns is None else pa.schema([schema.field(name) for name in columns])
+        ).empty_table()
+    return read_version(path, None, columns, between=("at", since, until))

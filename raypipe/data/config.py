@@ -8,20 +8,10 @@ from pydantic import Field, field_validator, model_validator
 
 from raypipe.core.settings import Settings
 from raypipe.data.schema import ColumnKind
+from raypipe.data.sources.config import ColumnName as ColumnName
+from raypipe.data.sources.config import SourceSettings
 
-ColumnName = Annotated[str, Field(min_length=1, max_length=200)]
 Violation = Literal["drop", "quarantine", "stop"]
-
-
-class SourceSettings(Settings):
-    """Files that hold rows."""
-
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
-    """How rows remember where they came from."""
-    format: Literal["parquet", "csv"]
-    path: Annotated[str, Field(min_length=1)]
-    """A file, a folder, a glob, or a URL that pyarrow opens; relative paths start at the config's folder."""
-    kind: Literal["historical", "live"] = "historical"
 
 
 class LabelSettings(Settings):
@@ -97,10 +87,16 @@ class DataSettings(Settings):
     def label_name(self) -> str:
         return self.label if isinstance(self.label, str) else self.label.name
 
+    def without_secrets(self) -> Self:
+        """Return the settings as anybody may see them."""
+        return self.model_copy(update={"sources": tuple(one.without_secrets() for one in self.sources)})
+
     @field_validator("sources")
     @classmethod
     def _distinct_names(cls, sources: tuple[SourceSettings, ...]) -> tuple[SourceSettings, ...]:
         names = [source.name for source in sources]
         if len(set(names)) < len(names):
             raise ValueError(f"source names must differ from each other. Got {names}")
+        if all(source.join for source in sources):
+            raise ValueError("one source at least must be without `join`, for the others to join to")
         return sources

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from raypipe.core.errors import ConfigError, LabelError
+from raypipe.core.ids import Json
 from raypipe.data.config import DataSettings, LabelSettings
 from raypipe.data.names import suggest
 
 if TYPE_CHECKING:
     import polars as pl
+
+_OF_MANY_ROWS = frozenset({"Agg", "Over", "Rolling", "Len", "Shift", "Range", "CumSum", "CumCount", "Rank"})
+"""What polars calls the parts of an expression that see more than one row."""
 
 
 def label_inputs(settings: DataSettings) -> tuple[str, ...]:
@@ -25,9 +30,15 @@ def parse_sql(key: str, expression: str) -> pl.Expr:
     import polars as pl
 
     try:
-        return pl.sql_expr(expression)
+        parsed = pl.sql_expr(expression)
     except pl.exceptions.PolarsError as error:
         raise _refused(key, expression, error) from error
+    if found := sorted(_names_in(json.loads(parsed.meta.serialize(format="json"))) & _OF_MANY_ROWS):
+        raise ConfigError(
+            f"{key} must give each row a value by that row alone, since rows come in pieces. Got "
+            f"{expression!r}, which looks at other rows ({found[0].lower()})."
+        )
+    return parsed
 
 
 def with_label(frame: pl.DataFrame, label: str | LabelSettings) -> pl.DataFrame:
@@ -45,7 +56,7 @@ def where(frame: pl.DataFrame, condition: str | None) -> pl.DataFrame:
 
     if condition is None:
         return frame
-    chosen = _evaluate(frame, "data.where", condition)
+    chosen = evaluate(frame, "data.where", condition)
     if chosen.dtype != pl.Boolean:
         raise ConfigError(
             f"data.where must be a condition that is true or false. Got {condition!r}, "
@@ -60,10 +71,11 @@ def _with_computed(frame: pl.DataFrame, label: LabelSettings) -> pl.DataFrame:
             f"data.label.name must differ from the sources' columns. Got {label.name!r}: choose another, "
             f"or write `label: {label.name}` to use the column as it is."
         )
-    return frame.with_columns(_evaluate(frame, "data.label.expression", label.expression).alias(label.name))
+    return frame.with_columns(evaluate(frame, "data.label.expression", label.expression).alias(label.name))
 
 
-def _evaluate(frame: pl.DataFrame, key: str, sql: str) -> pl.Series:
+def evaluate(frame: pl.DataFrame, key: str, sql: str) -> pl.Series:
+    """Return what an SQL expression gives for each row, in a canonical type; the ConfigError names `key`."""
     import polars as pl
 
     expression = parse_sql(key, sql)
@@ -90,6 +102,20 @@ def _canonical(values: pl.Series, key: str, sql: str) -> pl.Series:
     if values.dtype not in (pl.Boolean, pl.String):
         raise ConfigError(f"{key} must give numbers, text or true and false. Got {sql!r}: {values.dtype}.")
     return values
+
+
+def _names_in(tree: Json) -> set[str]:
+    """Return the names of an expression's parts, without those of columns and what literals hold."""
+    match tree:
+        case str(name):
+            return {name}
+        case Mapping():
+            below = (_names_in(part) for name, part in tree.items() if name not in ("Column", "Literal"))
+            return set(tree).union(*below)
+        case Sequence():
+            return set[str]().union(*map(_names_in, tree))
+        case _:
+            return set()
 
 
 def _columns_of(expression: pl.Expr) -> tuple[str, ...]:

@@ -6,32 +6,22 @@ Rows of live traffic keep their prediction's id (`_id`) and when it was answered
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-from datetime import UTC, datetime
-
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from raypipe.core.clock import Clock
 from raypipe.core.errors import DataError
 from raypipe.core.home import PipelineHome
-from raypipe.core.ids import content_id, sha256_bytes
-from raypipe.core.progress import Progress, Step, silent
-from raypipe.data.canonical import TYPES
-from raypipe.data.committer import read_labels, read_predictions
+from raypipe.core.progress import Progress, silent
 from raypipe.data.config import DataSettings, SplitSettings
-from raypipe.data.contract import check, rules_of
-from raypipe.data.live import AT_COLUMN, ID_COLUMN, live_rows
-from raypipe.data.sources.source import INGESTED_COLUMN, SOURCE_COLUMN
+from raypipe.data.fragments import read_numbered, schema_of
+from raypipe.data.ingest import ingest
+from raypipe.data.live import AT_COLUMN, ID_COLUMN
 from raypipe.data.split import Split
-from raypipe.data.table import Write, overwrite, read_version
-from raypipe.data.versions import DataVersion, Fragment
-
-ENDPOINT = "endpoint"
-"""The source of rows that were captured by the endpoint."""
+from raypipe.data.table import read_files
+from raypipe.data.traffic import traffic_feed
+from raypipe.data.versions import ENDPOINT, DataVersion, Versions
 
 
 def is_grown(version: DataVersion) -> bool:
@@ -42,64 +32,28 @@ def is_grown(version: DataVersion) -> bool:
 def grow(
     settings: DataSettings,
     folder: PipelineHome,
-    base: DataVersion,
+    versions: Versions,
     *,
-    find: Callable[[str], DataVersion | None],
     clock: Clock,
     progress: Progress = silent,
 ) -> DataVersion:
-    """Return the version that holds the rows of `base` and all labelled rows of live traffic.
+    """Return the version that holds what the sources hold now, and all labelled rows of live traffic.
 
-    `base` holds rows of the sources alone. Rows that break the contract are left out. Where `find` knows the
-    content already, nothing is written. Raises DataError where no captured row has a label.
+    Raises what `ingest` does, and DataError where no captured row has a label.
     """
-    found = live_rows(
-        read_predictions(folder),
-        read_labels(folder),
-        base.columns,
-        label=settings.label_name,
-        time=settings.time,
-    )
-    live = _accepted(found, settings)
-    if not live.num_rows:
-        raise DataError(f"no captured row of {folder.name} has a label yet; send labels by prediction id.")
-    digest = _digest(live, settings.label_name)
-    id = content_id("d", {"base": base.id, "live": digest})
-    if (known := find(id)) is not None:
-        return known
-    progress(Step("collect", f"{id}: {live.num_rows:,} labelled live rows beside {base.n_rows:,}"))
-    now = clock.now()
-    names = [column.name for column in base.columns]
-    history = _history(
-        read_version(folder.rows, base.table_version, [*names, SOURCE_COLUMN, INGESTED_COLUMN])
-    )
-    rows = pa.concat_tables(
-        [history, _live(live, names, now).select(history.column_names).cast(history.schema)]
-    )
-    traffic = Fragment(ENDPOINT, str(folder.predictions), digest, live.num_rows, 0)
-    return replace(
-        base,
-        id=id,
-        parent=base.id,
-        table_version=overwrite(folder.rows, Write(rows, id)),
-        n_rows=rows.num_rows,
-        fragments=(*base.fragments, traffic),
-        created_at=now,
-    )
+    return ingest(settings, folder, versions, clock=clock, progress=progress, traffic=traffic_feed)
 
 
 def live_ids(folder: PipelineHome, version: DataVersion) -> frozenset[str]:
     """Return the ids of the predictions that a version holds; empty for one of the sources alone."""
-    if not is_grown(version):
-        return frozenset()
-    ids = read_version(folder.rows, version.table_version, [ID_COLUMN])[ID_COLUMN]
-    return frozenset(ids.drop_null().to_pylist())
+    files = [file for one in version.fragments if one.source == ENDPOINT for file in one.files]
+    ids = read_files(folder.rows, files, schema_of(version.columns, [ID_COLUMN]))[ID_COLUMN]
+    return frozenset(ids.to_pylist())
 
 
 def read_grown(folder: PipelineHome, version: DataVersion) -> pa.Table:
-    """Return the rows of a grown version with `_id` and `_at`, which are null for rows of the sources."""
-    names = [column.name for column in version.columns]
-    return read_version(folder.rows, version.table_version, [*names, ID_COLUMN, AT_COLUMN])
+    """Return the rows of a grown version with `_id` and `_at`, null for rows of the sources, and numbered."""
+    return read_numbered(folder, version, [ID_COLUMN, AT_COLUMN])
 
 
 def split_grown(
@@ -145,30 +99,3 @@ def _order(rows: pa.Table, time: str | None) -> pa.Array:
 
 def _numbers(times: pa.ChunkedArray) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     return np.asarray(pc.fill_null(times.cast(pa.int64()), 0).to_numpy())
-
-
-def _accepted(live: pa.Table, settings: DataSettings) -> pa.Table:
-    frame = pl.DataFrame(pl.from_arrow(live)).with_columns(pl.lit(ENDPOINT).alias(SOURCE_COLUMN))
-    accepted = check(frame, rules_of(settings.contract, frame.schema)).accepted
-    return live.filter(pc.is_in(live[ID_COLUMN], value_set=accepted[ID_COLUMN].to_arrow()))
-
-
-def _digest(live: pa.Table, label: str) -> str:
-    pairs = zip(live[ID_COLUMN].to_pylist(), live[label].to_pylist(), strict=True)
-    return sha256_bytes(repr(sorted(pairs)).encode())
-
-
-def _history(rows: pa.Table) -> pa.Table:
-    n_rows = rows.num_rows
-    ids, at = pa.nulls(n_rows, pa.string()), pa.nulls(n_rows, TYPES["timestamp"])
-    return rows.append_column(ID_COLUMN, ids).append_column(AT_COLUMN, at)
-
-
-def _live(live: pa.Table, names: list[str], now: datetime) -> pa.Table:
-    stamped = {
-        SOURCE_COLUMN: pa.repeat(pa.scalar(ENDPOINT), live.num_rows),
-        INGESTED_COLUMN: pa.repeat(pa.scalar(now.astimezone(UTC), TYPES["timestamp"]), live.num_rows),
-        ID_COLUMN: live[ID_COLUMN].cast(pa.string()),
-        AT_COLUMN: live[AT_COLUMN].cast(TYPES["timestamp"]),
-    }
-    return pa.table({**{name: live[name] for name in names}, **stamped})

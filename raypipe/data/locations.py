@@ -5,19 +5,22 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 from pyarrow import fs
 
 from raypipe.core.errors import ConfigError, SourceError
-from raypipe.data.config import SourceSettings
 from raypipe.data.names import suggest
+from raypipe.data.sources.config import FileSettings
+from raypipe.data.sources.places import masked
 
+_COMPRESSED = ("", ".gz", ".bz2", ".zst")
 EXTENSIONS = {
     "parquet": (".parquet", ".pq"),
     "csv": (".csv", ".tsv", ".csv.gz", ".csv.bz2", ".csv.zst"),
+    "jsonl": tuple(f"{name}{end}" for name in (".jsonl", ".ndjson") for end in _COMPRESSED),
+    "text": tuple(f"{name}{end}" for name in (".txt", ".log") for end in _COMPRESSED),
 }
 _WILDCARD = re.compile(r"[*?\[]")
 _READ_BYTES = 4 * 1024 * 1024
@@ -27,7 +30,7 @@ _READ_BYTES = 4 * 1024 * 1024
 class SourceFile:
     """One file of a source; `stamp` changes when the file is written again."""
 
-    source: SourceSettings
+    source: FileSettings
     filesystem: fs.FileSystem
     path: str
     n_bytes: int
@@ -37,9 +40,24 @@ class SourceFile:
         return self.path
 
 
-def locate(sources: Sequence[SourceSettings]) -> tuple[SourceFile, ...]:
-    """Return the files of all sources, those of each source in sorted order; raises SourceError."""
-    return tuple(file for source in sources for file in _files_of(source))
+def locate(source: FileSettings) -> tuple[SourceFile, ...]:
+    """Return the files of a source in sorted order; raises SourceError."""
+    try:
+        infos = _matches(source)
+    except (OSError, pa.ArrowException) as error:
+        raise SourceError(
+            f"path {masked(source.path)!r} of source {source.name} cannot be read: {error}."
+        ) from error
+    return tuple(_checked(source, filesystem, info) for filesystem, info in infos)
+
+
+def reopen(source: FileSettings, path: str) -> SourceFile:
+    """Return one file of a source by the path that `locate` gave it; raises SourceError."""
+    filesystem, _ = _open(_split(source.path)[0], source)
+    (info,) = filesystem.get_file_info([path])
+    if info.type != fs.FileType.File:
+        raise SourceError(f"{path} of source {source.name} is gone; run again to read what is there now.")
+    return _checked(source, filesystem, info)
 
 
 def sha256_of(file: SourceFile) -> str:
@@ -64,21 +82,13 @@ def check_unchanged(file: SourceFile) -> None:
         )
 
 
-def _files_of(source: SourceSettings) -> list[SourceFile]:
-    try:
-        infos = _matches(source)
-    except (OSError, pa.ArrowException) as error:
-        raise SourceError(f"path {source.path!r} of source {source.name} cannot be read: {error}.") from error
-    return [_checked(source, filesystem, info) for filesystem, info in infos]
-
-
-def _checked(source: SourceSettings, filesystem: fs.FileSystem, info: fs.FileInfo) -> SourceFile:
+def _checked(source: FileSettings, filesystem: fs.FileSystem, info: fs.FileInfo) -> SourceFile:
     if info.size == 0:
         raise SourceError(f"{info.path} of source {source.name} is empty (0 bytes); remove or replace it.")
     return SourceFile(source, filesystem, info.path, info.size, info.mtime_ns)
 
 
-def _matches(source: SourceSettings) -> list[tuple[fs.FileSystem, fs.FileInfo]]:
+def _matches(source: FileSettings) -> list[tuple[fs.FileSystem, fs.FileInfo]]:
     base, pattern = _split(source.path)
     filesystem, root = _open(base, source)
     (info,) = filesystem.get_file_info([root])
@@ -106,7 +116,7 @@ def _split(path: str) -> tuple[str, str]:
     return base + mark + query, address[cut:]
 
 
-def _open(base: str, source: SourceSettings) -> tuple[fs.FileSystem, str]:
+def _open(base: str, source: FileSettings) -> tuple[fs.FileSystem, str]:
     if "://" not in base:
         return fs.LocalFileSystem(), posixpath.normpath(base)
     try:
@@ -114,7 +124,7 @@ def _open(base: str, source: SourceSettings) -> tuple[fs.FileSystem, str]:
     except (pa.ArrowException, OSError) as error:
         raise ConfigError(
             f"path of source {source.name} must be a path or a URL that pyarrow opens "
-            f"(file, s3, gs, abfs, hdfs). Got {source.path!r}: {error}."
+            f"(file, s3, gs, abfs, hdfs). Got {masked(source.path)!r}: {error}."
         ) from error
     return filesystem, root
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC
 from itertools import pairwise
 from typing import Literal
@@ -24,6 +24,13 @@ class Split:
     test: pa.Table
     by: Literal["time", "random"]
     boundaries: tuple[str, ...]
+
+    def without(self, column: str) -> Split:
+        """Return the same parts without a column."""
+        train, validation, test = (
+            part.drop_columns([column]) for part in (self.train, self.validation, self.test)
+        )
+        return replace(self, train=train, validation=validation, test=test)
 
 
 def split_rows(table: pa.Table, settings: SplitSettings, *, time: str | None, seed: int) -> Split:

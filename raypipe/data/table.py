@@ -11,17 +11,19 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import reduce
+from operator import and_
 from pathlib import Path
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction
-from pyarrow import dataset, parquet
+from pyarrow import dataset, fs, parquet
 
 from raypipe.core.errors import DataError, StorageError
 from raypipe.core.files import fsync_folder, storage_errors
-from raypipe.data.locks import locked
 
 _KEEP = "interval 3650 days"
 KEEP_EVERY_VERSION = {"delta.logRetentionDuration": _KEEP, "delta.deletedFileRetentionDuration": _KEEP}
@@ -67,21 +69,6 @@ def remove_torn_entry(path: Path) -> bool:
     return True
 
 
-def overwrite(path: Path, write: Write) -> int:
-    """Write rows as a new version of the table, schema and all, and return its number.
-
-    Older versions stay readable for ten years. Raises StorageError.
-    """
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with locked(path.with_suffix(".lock")):
-            table = open_table(path, write.rows.schema, KEEP_EVERY_VERSION)
-            version = commit(table, path, write, mode="overwrite")
-    if DeltaTable(str(path), version=version).count() != write.rows.num_rows:
-        raise StorageError(f"{path} was written by another process at the same time; run again.")
-    return version
-
-
 def commit(table: DeltaTable, path: Path, write: Write, *, mode: str) -> int:
     """Commit with this handle, and return the table version once all of it is durable.
 
@@ -89,10 +76,10 @@ def commit(table: DeltaTable, path: Path, write: Write, *, mode: str) -> int:
     then that carries one of the same transactions is refused (StorageError).
     """
     before = table.version()
-    files = _write_files(path, f"{before + 1:010d}-{write.name}", write.rows)
+    files = write_files(path, f"{before + 1:010d}-{write.name}", write.rows)
     try:
         table.create_write_transaction(
-            [_add(path / name, n_rows) for name, n_rows in files],
+            [_add(path / name) for name in files],
             mode,
             write.rows.schema,
             commit_properties=CommitProperties(
@@ -101,7 +88,7 @@ def commit(table: DeltaTable, path: Path, write: Write, *, mode: str) -> int:
         )
     except CommitFailedError as error:
         raise StorageError(f"{path} was written by another process at the same time: {error}.") from error
-    version = _entry_with(path, before + 1, files[0][0] if files else None)
+    version = _entry_with(path, before + 1, files[0] if files else None)
     make_entry_durable(path, version)
     return version
 
@@ -109,9 +96,9 @@ def commit(table: DeltaTable, path: Path, write: Write, *, mode: str) -> int:
 def make_entry_durable(path: Path, version: int) -> None:
     """Fsync a log entry, the checkpoint written after it if any, and the log's folder."""
     log = path / "_delta_log"
-    _fsync(log / f"{version:020d}.json")
+    fsync_file(log / f"{version:020d}.json")
     for checkpoint in (*log.glob(f"{version:020d}.checkpoint*.parquet"), *log.glob("_last_checkpoint")):
-        _fsync(checkpoint)
+        fsync_file(checkpoint)
     fsync_folder(log)
 
 
@@ -125,7 +112,7 @@ def compact(path: Path) -> None:
         table.optimize.compact()
         entry = path / "_delta_log" / f"{table.version():020d}.json"
         for name in added_files(entry):
-            _fsync(path / name)
+            fsync_file(path / name)
         make_entry_durable(path, table.version())
         table.vacuum(dry_run=False)
 
@@ -136,10 +123,18 @@ def added_files(entry: Path) -> list[str]:
     return [action["add"]["path"] for action in actions if "add" in action]
 
 
-def read_version(path: Path, version: int | None, columns: Sequence[str] | None = None) -> pa.Table:
+def read_version(
+    path: Path,
+    version: int | None,
+    columns: Sequence[str] | None = None,
+    *,
+    between: tuple[str, datetime | None, datetime | None] = ("", None, None),
+) -> pa.Table:
     """Return the rows of a table version (None: the newest) in the order in which they were written.
 
-    Raises DataError where the table or that version of it is gone.
+    `between` names a column of times, and of which rows are wanted the first time and the one they end
+    before; files whose statistics exclude it are not opened. Raises DataError where the table or that version
+    of it is gone.
     """
     try:
         found = DeltaTable(str(path), version=version).to_pyarrow_dataset()
@@ -149,33 +144,82 @@ def read_version(path: Path, version: int | None, columns: Sequence[str] | None 
     # The log does not list files in the order of their rows; their names do.
     fragments = sorted(found.get_fragments(), key=lambda fragment: str(fragment.path))
     ordered = dataset.FileSystemDataset(fragments, found.schema, found.format, found.filesystem)
-    return ordered.to_table(columns=None if columns is None else list(columns))
+    return ordered.to_table(columns=None if columns is None else list(columns), filter=_within(*between))
 
 
-def _write_files(path: Path, stem: str, rows: pa.Table) -> list[tuple[str, int]]:
-    """Write and fsync data files; return the name and number of rows of each."""
-    files = []
-    for number, start in enumerate(range(0, rows.num_rows, _FILE_ROWS)):
-        part = rows.slice(start, _FILE_ROWS)
-        name = f"{stem}-{number:05d}.parquet"
-        _write_file(path / name, part)
-        files.append((name, part.num_rows))
-    fsync_folder(path)
-    return files
+def _within(name: str, since: datetime | None, until: datetime | None) -> dataset.Expression | None:
+    column = dataset.field(name)
+    parts = [column >= since] if since is not None else []
+    parts += [column < until] if until is not None else []
+    return reduce(and_, parts) if parts else None
+
+
+def read_files(path: Path, names: Sequence[str], schema: pa.Schema) -> pa.Table:
+    """Return the rows of data files of a table, one file after the other, in the columns of `schema`.
+
+    A column that a file lacks is null in its rows. Raises DataError where a file is gone or damaged.
+    """
+    if not names:
+        return schema.empty_table()
+    paths = [str(path / name) for name in names]
+    try:
+        found = dataset.FileSystemDataset.from_paths(
+            paths, schema=schema, format=dataset.ParquetFileFormat(), filesystem=fs.LocalFileSystem()
+        )
+        return found.to_table()
+    except (OSError, pa.ArrowException) as error:
+        cause = str(error).splitlines()[0].rstrip(".")
+        raise DataError(f"rows of {path} cannot be read, they were removed or damaged: {cause}.") from error
+
+
+def write_files(path: Path, stem: str, rows: pa.Table) -> tuple[str, ...]:
+    """Write data files that survive a power cut, and return their names in the order of the rows.
+
+    Their names start with `stem`; a file that exists is never written over. Raises StorageError.
+    """
+    with storage_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+        stem = _unused(path, stem)
+        names = []
+        for number, start in enumerate(range(0, rows.num_rows, _FILE_ROWS)):
+            name = f"{stem}-{number:05d}.parquet"
+            _write_file(path / name, rows.slice(start, _FILE_ROWS))
+            names.append(name)
+        if names:
+            fsync_folder(path)
+    return tuple(names)
+
+
+def fsync_file(path: Path) -> None:
+    """Make what a file holds survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unused(path: Path, stem: str) -> str:
+    """Return a stem that no file has: a write that was cut short may have left some."""
+    number, found = 1, stem
+    while (path / f"{found}-00000.parquet").exists():
+        number += 1
+        found = f"{stem}.{number}"
+    return found
 
 
 def _write_file(path: Path, rows: pa.Table) -> None:
     try:
         parquet.write_table(rows, path, row_group_size=_GROUP_ROWS, compression="zstd", store_schema=False)
-        _fsync(path)
+        fsync_file(path)
     except OSError:
         path.unlink(missing_ok=True)
         raise
 
 
-def _add(file: Path, n_rows: int) -> AddAction:
+def _add(file: Path) -> AddAction:
     found = file.stat()
-    statistics = json.dumps({"numRecords": n_rows})
+    statistics = json.dumps({"numRecords": parquet.read_metadata(file).num_rows})
     return AddAction(file.name, found.st_size, {}, found.st_mtime_ns // 1_000_000, True, statistics)
 
 
@@ -187,11 +231,3 @@ def _entry_with(path: Path, first: int, name: str | None) -> int:
             break
         version += 1
     return version
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from raypipe.core.ids import Json
 from raypipe.data.schema import Column
@@ -13,16 +13,8 @@ from raypipe.data.schema import Column
 if TYPE_CHECKING:
     from raypipe.data.config import Violation
 
-
-@dataclass(frozen=True)
-class Fragment:
-    """One file that rows were read from; `n_rows` counts all of its rows, the ones left out included."""
-
-    source: str
-    path: str
-    sha256: str
-    n_rows: int
-    n_bytes: int
+ENDPOINT = "endpoint"
+"""The source of rows that were captured by the endpoint."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +31,109 @@ class BrokenRule:
 
 
 @dataclass(frozen=True)
-class DataVersion:
-    """An immutable set of rows.
+class Fragment:
+    """The rows that one piece of a source gave; written once, and shared by all versions that hold them.
 
-    `id` follows from the content: equal files under equal settings have an equal id, wherever they lie.
+    `key` is equal for equal pieces under equal settings, `id` also for equal types: it names what is stored.
+    Of the `n_rows` that were read, `where` left out some, `n_bad` broke the contract, `n_unlabelled` had no
+    label, and `n_kept` are here.
+    """
+
+    id: str
+    key: str
+    recipe: str
+    """Equal where a piece would give equal rows: stands for the settings that rows follow from."""
+    source: str
+    path: str
+    """What a person recognises the piece by."""
+    sha256: str
+    """The digest of the piece."""
+    n_bytes: int
+    """As it lay at the source; 0 where that is not known."""
+    n_rows: int
+    n_kept: int
+    n_bad: int
+    n_unlabelled: int
+    broken: tuple[BrokenRule, ...]
+    columns: tuple[Column, ...]
+    untyped: tuple[str, ...]
+    """Columns in which no value was found and no type: not stored, and of whatever type the others have."""
+    widened: tuple[str, ...]
+    """Columns of integers that are stored as numbers, since another fragment holds numbers there."""
+    unread: tuple[str, ...]
+    """Columns of the source that are not kept: dropped by the config, of a type that cannot be used."""
+    files: tuple[str, ...]
+    """The data files of the table `rows`, in the order of their rows."""
+    quarantine: tuple[str, ...]
+    """The same of the table `quarantine`."""
+    since: datetime | None
+    """The first event time; None without rows, or without a time column."""
+    until: datetime | None
+    """The last event time."""
+    position: Json
+    """From where an appended source goes on after this piece; None for a source that is listed each time."""
+    after: Json
+    """The position before it."""
+    n_pieces: int
+    """How many pieces of the source it is made of."""
+    pieces: tuple[str, ...]
+    """Their digests, where several pieces of a source that is listed each time were merged."""
+    ingested_at: datetime
+
+    @property
+    def n_chosen(self) -> int:
+        """The rows that `where` left."""
+        return self.n_kept + self.n_unlabelled + self.n_bad
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """The digests of all its pieces, in order."""
+        return self.pieces or (self.sha256,)
+
+    def to_json(self) -> dict[str, Json]:
+        """Return plain JSON values that `from_json` reads back."""
+        return {
+            **asdict(self),
+            "since": _text(self.since),
+            "until": _text(self.until),
+            "ingested_at": self.ingested_at.isoformat(),
+        }
+
+    @classmethod
+    def from_json(cls, value: Any) -> Fragment:
+        """Read what `to_json` wrote."""
+        given: Mapping[str, Any] = dict(value)
+        return cls(
+            **{
+                **given,
+                "broken": tuple(BrokenRule(**rule) for rule in given["broken"]),
+                "columns": tuple(Column.from_json(column) for column in given["columns"]),
+                **{name: tuple(given[name]) for name in _TUPLES},
+                "since": _time(given["since"]),
+                "until": _time(given["until"]),
+                "ingested_at": datetime.fromisoformat(given["ingested_at"]),
+            }
+        )
+
+
+_TUPLES = ("untyped", "widened", "unread", "files", "quarantine", "pieces")
+
+
+@dataclass(frozen=True)
+class JoinedPiece:
+    """A piece of a source whose columns stand beside the rows of others; it adds no row."""
+
+    source: str
+    path: str
+    sha256: str
+    n_bytes: int
+
+
+@dataclass(frozen=True)
+class DataVersion:
+    """An immutable set of rows: those of its fragments, one after the other.
+
+    `id` follows from the content: equal pieces under equal settings have an equal id, wherever they lie.
     `table_version` is the version of the pipeline's Delta table `data/rows` that holds the rows.
     """
 
@@ -57,35 +148,83 @@ class DataVersion:
     n_unlabelled: int
     fragments: tuple[Fragment, ...]
     created_at: datetime
+    n_read: int = 0
+    """How many pieces were read when it was made."""
+    n_known: int = 0
+    """How many were not, since their rows were there already."""
+    chains: Mapping[str, str] = field(default_factory=dict)
+    """For each source the digest over the digests of all its pieces, in order."""
+    joined: tuple[JoinedPiece, ...] = ()
 
     def to_json(self) -> Json:
         """Return plain JSON values that `from_json` reads back."""
         return {
-            "id": self.id,
-            "parent": self.parent,
-            "table_version": self.table_version,
+            **{one.name: getattr(self, one.name) for one in fields(self)},
+            "chains": dict(self.chains),
             "columns": [column.to_json() for column in self.columns],
             "unread": list(self.unread),
-            "n_rows": self.n_rows,
             "broken": [asdict(rule) for rule in self.broken],
-            "n_unlabelled": self.n_unlabelled,
-            "fragments": [asdict(fragment) for fragment in self.fragments],
+            "fragments": [fragment.to_json() for fragment in self.fragments],
+            "joined": [asdict(piece) for piece in self.joined],
             "created_at": self.created_at.isoformat(),
         }
 
     @classmethod
     def from_json(cls, value: Any) -> DataVersion:
         """Read what `to_json` wrote."""
-        fields: Mapping[str, Any] = dict(value)
-        rules: Sequence[Mapping[str, Any]] = fields["broken"]
-        fragments: Sequence[Mapping[str, Any]] = fields["fragments"]
+        given: Mapping[str, Any] = dict(value)
+        rules: Sequence[Mapping[str, Any]] = given["broken"]
         return cls(
             **{
-                **fields,
-                "columns": tuple(Column.from_json(column) for column in fields["columns"]),
-                "unread": tuple(fields["unread"]),
+                **given,
+                "columns": tuple(Column.from_json(column) for column in given["columns"]),
+                "unread": tuple(given["unread"]),
                 "broken": tuple(BrokenRule(**rule) for rule in rules),
-                "fragments": tuple(Fragment(**fragment) for fragment in fragments),
-                "created_at": datetime.fromisoformat(fields["created_at"]),
+                "fragments": tuple(Fragment.from_json(fragment) for fragment in given["fragments"]),
+                "joined": tuple(JoinedPiece(**piece) for piece in given["joined"]),
+                "created_at": datetime.fromisoformat(given["created_at"]),
             }
         )
+
+
+class Versions(Protocol):
+    """The record of a pipeline's data versions; the registry keeps one."""
+
+    def all(self) -> tuple[DataVersion, ...]:
+        """Return all versions, newest first."""
+        ...
+
+    def fragments(self) -> tuple[Fragment, ...]:
+        """Return all fragments that are kept, also those of no version yet."""
+        ...
+
+    def keep(self, fragment: Fragment) -> None:
+        """Record a fragment whose rows are stored, so that it is not read again."""
+        ...
+
+    def add(self, version: DataVersion) -> None:
+        """Record a version and its fragments; one that is known already changes nothing."""
+        ...
+
+
+def of_id(versions: Sequence[DataVersion], id: str) -> DataVersion | None:
+    """Return the version with an id."""
+    return next((version for version in versions if version.id == id), None)
+
+
+def total_broken(fragments: Sequence[Fragment]) -> tuple[BrokenRule, ...]:
+    """Return the broken rules of all fragments, each once with its rows added up."""
+    found: dict[tuple[str, str, str], BrokenRule] = {}
+    for rule in (rule for fragment in fragments for rule in fragment.broken):
+        key = (rule.rule, rule.column, rule.action)
+        before = found[key].n_rows if key in found else 0
+        found[key] = replace(rule, n_rows=before + rule.n_rows)
+    return tuple(found.values())
+
+
+def _text(time: datetime | None) -> str | None:
+    return None if time is None else time.isoformat()
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

@@ -2,43 +2,78 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, JsonValue, field_validator, model_validator
 
 from raypipe.core.settings import Settings
 from raypipe.data.config import ColumnName
+from raypipe.processing.column_settings import (
+    CategoricalStep,
+    CategoryKeys,
+    DateKeys,
+    DateStep,
+    NumberKeys,
+    NumericStep,
+)
+
+ImportPath: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+"""`package.module:name`."""
 
 
-class NumericStep(Settings):
-    """A number column: fill what is missing, mark it, scale."""
+class ColumnSteps(NumberKeys, CategoryKeys, DateKeys):
+    """What is done to some columns; what is not said here is as for all columns of their kind."""
 
-    impute: Literal["median", "mean", "zero"] = "median"
-    indicator: bool = True
-    """Add a 0/1 feature that says the value was missing, where training rows had missing values."""
-    scale: Literal["standard", "none"] = "standard"
+    match: Annotated[tuple[ColumnName, ...], Field(min_length=1)]
+    """Names, or patterns such as `cost_*`."""
+    impute: Literal["median", "mean", "mode", "constant", "none"] | None = None
+    value: float | str | None = None
+    """What `impute: constant` fills in."""
+    indicator: bool | None = None
+
+    @field_validator("match", mode="before")
+    @classmethod
+    def _one_or_many(cls, match: object) -> object:
+        return (match,) if isinstance(match, str) else match
+
+    @model_validator(mode="after")
+    def _constant_has_a_value(self) -> Self:
+        if (self.value is not None) != (self.impute == "constant"):
+            raise ValueError("value is what `impute: constant` fills in; write both or neither")
+        return self
 
 
-class CategoricalStep(Settings):
-    """A text, integer-code or boolean column: a 0/1 feature per frequent value, for rare, for missing."""
+class CrossStep(CategoryKeys):
+    """Columns whose values together are a category; what is not said is as for all categories."""
 
-    max_categories: Annotated[int, Field(ge=2, le=1000)] = 24
-    """The most values with a feature of their own."""
-    min_count: Annotated[int, Field(ge=1)] = 10
-    """A value seen in fewer training rows is rare, unless the column is boolean."""
-    frequency: bool = False
-    """Also add log(1 + the number of training rows with that value), 0 for unseen ones."""
+    columns: Annotated[tuple[ColumnName, ...], Field(min_length=2, max_length=4)]
 
 
-class DateStep(Settings):
-    """A date or timestamp column: calendar parts, and positions on the circle of the day, week and year."""
+class CustomStep(Settings):
+    """Code of your own, found by its import path: it runs whenever features are made."""
 
-    parts: tuple[Literal["year", "month", "day", "weekday", "hour", "minute"], ...] = (
-        "month",
-        "weekday",
-        "hour",
-    )
-    cycles: bool = True
+    columns: Annotated[tuple[ColumnName, ...], Field(min_length=1)]
+    function: ImportPath | None = None
+    """Takes a polars frame of the columns and returns numbers: a frame, or an array with a line a row."""
+    transformer: ImportPath | None = None
+    """A class with scikit-learn's `fit` and `transform`; fitted on training rows, kept without pickle."""
+    params: dict[str, JsonValue] = Field(default_factory=dict)
+    """What the function or the class is called with, by name."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.function is None) == (self.transformer is None):
+            raise ValueError("a custom step must name a function or a transformer, and not both")
+        return self
+
+
+class DeduplicateSettings(Settings):
+    """Which rows count as one; the others are dropped before the split, and never at the endpoint."""
+
+    by: Literal["all"] | Annotated[tuple[ColumnName, ...], Field(min_length=1)] = "all"
+    """The columns that make rows equal; `all` takes every column, label and time included."""
+    keep: Literal["first", "last"] = "last"
+    """Which of them stays, by event time where there is one, by the order of reading otherwise."""
 
 
 class ProcessingSettings(Settings):
@@ -51,7 +86,33 @@ class ProcessingSettings(Settings):
     numeric: NumericStep = NumericStep()
     categorical: CategoricalStep = CategoricalStep()
     date: DateStep = DateStep()
+    columns: tuple[ColumnSteps, ...] = ()
+    """What differs for single columns or groups; the first rule that matches a column counts."""
+    crosses: tuple[CrossStep, ...] = ()
+    """Columns to be taken together; a list of names is short for `{columns: [...]}`."""
+    custom: tuple[CustomStep, ...] = ()
+    """Functions and scikit-learn transformers by import path; needs `allow_code`."""
+    allow_code: bool = False
+    """Whether making features may run the code that `custom` names, here and wherever a model is loaded."""
+    deduplicate: DeduplicateSettings | None = None
     use_time: bool = False
     """Whether the event time column is itself a date feature."""
     compute: Literal["auto", "local", "ray"] = "auto"
     """Where to transform: here, over Ray Data, or by the number of rows."""
+
+    @field_validator("crosses", mode="before")
+    @classmethod
+    def _names_alone(cls, crosses: object) -> object:
+        if not isinstance(crosses, list | tuple):
+            return crosses
+        return [{"columns": one} if isinstance(one, list | tuple) else one for one in crosses]
+
+    @model_validator(mode="after")
+    def _code_is_allowed(self) -> Self:
+        if self.custom and not self.allow_code:
+            found = ", ".join(str(step.function or step.transformer) for step in self.custom)
+            raise ValueError(
+                f"custom runs code ({found}) here and wherever a model of this pipeline is loaded; "
+                "write `allow_code: true` beside it to allow that"
+            )
+        return self

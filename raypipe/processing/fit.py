@@ -1,127 +1,206 @@
-"""Deciding which columns are used: what the config says first, then what the training rows show."""
+"""Fitting all steps from the statistics of the training rows alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
 
 from raypipe.core.errors import ConfigError, DataError
+from raypipe.core.ids import Json
 from raypipe.data.config import DataSettings
-from raypipe.data.expressions import label_inputs
-from raypipe.data.names import suggest
 from raypipe.data.profile import ColumnProfile, Profile
 from raypipe.data.schema import Column
-from raypipe.processing.config import ProcessingSettings
-from raypipe.processing.fit_steps import fit_step
-from raypipe.processing.report import FeatureChoice
-from raypipe.processing.steps import FittedStep
+from raypipe.processing.choose import chosen, overlaid
+from raypipe.processing.column_settings import CategoricalStep, DateStep, KindStep, NumericStep
+from raypipe.processing.config import CustomStep, ProcessingSettings
+from raypipe.processing.fit_category import fit_category
+from raypipe.processing.fit_date import fit_date
+from raypipe.processing.fit_number import fit_number
+from raypipe.processing.fit_target import fit_target
+from raypipe.processing.joint import Crossed, Joint, JointPlan
+from raypipe.processing.out_of_fold import Folds, FoldTables, OutOfFold
+from raypipe.processing.report import FeatureChoice, StepFit
+from raypipe.processing.rules import cross_rule, rule_of
+from raypipe.processing.selection import candidate_columns, excluded, named_together, useless
+from raypipe.processing.steps import FittedCross, FittedStep
+from raypipe.processing.steps.cross import CategoryStep, cross_name
 from raypipe.processing.transform import FittedTransform
 
-IDENTIFIER_RATIO = 0.9
-"""Text of which a larger share of values is distinct names rows instead of describing them."""
-IDENTIFIER_MIN_ROWS = 20
+__all__ = ["TrainingFit", "candidate_columns", "fit_all", "fit_transform", "joint_plan"]
+
+
+@dataclass(frozen=True)
+class TrainingFit:
+    """What makes features of any rows, and what replaces some of them on the training rows."""
+
+    transform: FittedTransform
+    out_of_fold: OutOfFold
 
 
 def fit_transform(
-    table_profile: Profile,
-    columns: tuple[Column, ...],
-    data: DataSettings,
-    processing: ProcessingSettings,
+    profile: Profile, columns: tuple[Column, ...], data: DataSettings, processing: ProcessingSettings
 ) -> FittedTransform:
-    """Return the transform for the columns of a data version, from the profile of the training rows only.
+    """Return the transform where the profile of the training rows says all: no crosses, no `encode: target`.
 
     The profile needs no more than `candidate_columns`. Raises ConfigError for a name that is no column, or
     that the config both uses and excludes; DataError where no feature is left.
     """
-    excluded = _excluded(columns, data, processing)
-    steps: list[FittedStep] = []
-    choices: list[FeatureChoice] = []
-    for column in columns:
-        step, reason = None, excluded.get(column.name)
-        if reason is None:
-            step, reason = _fitted(table_profile[column.name], column, processing)
-        if step is not None:
-            steps.append(step)
-        choices.append(FeatureChoice(column.name, len(step.feature_names) if step else 0, reason))
-    if not steps:
+    return fit_all(profile, Joint(), Folds(), columns, data, processing).transform
+
+
+def joint_plan(columns: tuple[Column, ...], data: DataSettings, processing: ProcessingSettings) -> JointPlan:
+    """Return what must be read off the training rows besides their profile; raises ConfigError."""
+    crosses = tuple(_crossed(place, columns, data, processing) for place in range(len(processing.crosses)))
+    candidates = candidate_columns(columns, data, processing)
+    own = [column for column in columns if column.name in candidates]
+    targets = [column for column in own if _is_target(chosen(column, processing))]
+    together = [one for place, one in enumerate(crosses) if _is_target(_cross_settings(place, processing))]
+    return JointPlan(crosses, (*targets, *together))
+
+
+def fit_all(
+    profile: Profile,
+    joint: Joint,
+    folds: Folds,
+    columns: tuple[Column, ...],
+    data: DataSettings,
+    processing: ProcessingSettings,
+    custom: Sequence[StepFit] = (),
+) -> TrainingFit:
+    """Return all steps, from the profile and the joint statistics of the training rows.
+
+    `custom` are the fits of `processing.custom`, each of which saw training rows.
+
+    Raises ConfigError for a name that is no column, or that the config both uses and excludes; DataError
+    where no feature is left, or a column has too many values for its encoding.
+    """
+    left_out = excluded(columns, data, processing)
+    fitted = [
+        _Fitted.left_out(column.name, left_out[column.name])
+        if column.name in left_out
+        else _own(profile[column.name], column, joint, folds, processing)
+        for column in columns
+    ]
+    fitted += [
+        _cross(_crossed(place, columns, data, processing), place, joint, folds, processing)
+        for place in range(len(processing.crosses))
+    ]
+    fitted += [
+        _Fitted.of(custom_name(said), fit, said.model_dump(mode="json", exclude_defaults=True))
+        for said, fit in zip(processing.custom, custom, strict=True)
+    ]
+    choices = tuple(one.choice for one in fitted)
+    if not any(choice.used for choice in choices):
         raise DataError(_no_feature(choices))
-    return FittedTransform(tuple(steps), tuple(choices))
+    steps = tuple(one.step for one in fitted if one.step is not None)
+    return TrainingFit(FittedTransform(steps, choices), OutOfFold(folds, tuple(_encoded(fitted))))
 
 
-def candidate_columns(
-    columns: tuple[Column, ...], data: DataSettings, processing: ProcessingSettings
-) -> tuple[str, ...]:
-    """Return the columns that the config lets become features: those that need profiling."""
-    excluded = _excluded(columns, data, processing)
-    return tuple(column.name for column in columns if column.name not in excluded)
+@dataclass(frozen=True)
+class _Fitted:
+    choice: FeatureChoice
+    step: FittedStep | None = None
+    tables: npt.NDArray[np.float32] | None = None
+
+    @classmethod
+    def left_out(cls, column: str, reason: str) -> _Fitted:
+        return cls(FeatureChoice(column, 0, reason))
+
+    @classmethod
+    def of(cls, name: str, fit: StepFit, rule: Mapping[str, Json]) -> _Fitted:
+        changed = {how: n for how, n in fit.changed.items() if n}
+        n_features = len(fit.step.feature_names) if fit.step else 0
+        return cls(FeatureChoice(name, n_features, fit.reason, changed, rule), fit.step, fit.fold_tables)
 
 
-def _excluded(
-    columns: tuple[Column, ...], data: DataSettings, processing: ProcessingSettings
-) -> dict[str, str]:
-    """Return why each column that the config excludes is no feature."""
-    known = [column.name for column in columns]
-    listed = None if processing.features == "auto" else processing.features
-    _known(processing.as_category, known, "processing.as_category")
-    _known(listed or (), known, "processing.features")
-    _no_measures_as_category(columns, processing)
-    reasons = _declared(data, processing)
-    if listed is None:
-        return reasons
-    for name in listed:
-        if name in reasons and name != data.time:
+def _own(
+    profile: ColumnProfile, column: Column, joint: Joint, folds: Folds, processing: ProcessingSettings
+) -> _Fitted:
+    settings = chosen(column, processing)
+    reason = useless(profile, settings, processing)
+    if reason is not None:
+        return _Fitted.left_out(column.name, reason)
+    column = replace(column, nullable=column.nullable or profile.n_missing > 0)
+    fit = _fit_step(profile, column, settings, joint, folds)
+    return _Fitted.of(column.name, fit, rule_of(column, settings))
+
+
+def _fit_step(
+    profile: ColumnProfile, column: Column, settings: KindStep, joint: Joint, folds: Folds
+) -> StepFit:
+    match settings:
+        case DateStep():
+            return fit_date(profile, column, settings)
+        case CategoricalStep(encode="target"):
+            if column.name not in joint.targets:
+                raise ConfigError(f"encode target needs the labels of the training rows ({column.name!r}).")
+            sums = joint.targets[column.name]
+            return fit_target(profile, column, settings, sums, in_order=folds.in_order)
+        case CategoricalStep():
+            return fit_category(profile, column, settings)
+        case NumericStep():
+            return fit_number(profile, column, settings)
+
+
+def _cross(
+    crossed: Crossed, place: int, joint: Joint, folds: Folds, processing: ProcessingSettings
+) -> _Fitted:
+    settings, name = _cross_settings(place, processing), crossed.column.name
+    fit = _fit_step(joint.crosses[name], crossed.column, settings, joint, folds)
+    if fit.step is not None:
+        step = FittedCross(crossed.columns, cast(CategoryStep, fit.step))
+        fit = replace(fit, step=step, reason=f"columns together, {fit.reason}")
+    return _Fitted.of(name, fit, cross_rule((column.name for column in crossed.columns), settings))
+
+
+def _crossed(
+    place: int, columns: tuple[Column, ...], data: DataSettings, processing: ProcessingSettings
+) -> Crossed:
+    where, names = f"processing.crosses[{place}]", processing.crosses[place].columns
+    together = named_together(names, where, columns, data, processing)
+    for column in together:
+        if column.kind in ("number", "timestamp"):
             raise ConfigError(
-                f"processing.features must not name {name!r}, which {reasons[name]}; remove it from the list."
+                f"{where} must name columns of text, integers or booleans. Got {column.name!r}, of kind "
+                f"{column.kind}: make a category of it in the source."
             )
-    not_listed = {name: "is not in processing.features" for name in known if name not in listed}
-    return {**not_listed, **{name: reason for name, reason in reasons.items() if name not in listed}}
+    return Crossed(together, Column(cross_name(names), "category", nullable=False))
 
 
-def _declared(data: DataSettings, processing: ProcessingSettings) -> dict[str, str]:
-    reasons: dict[str, str] = {}
-    if data.time is not None and not processing.use_time:
-        reasons[data.time] = "is the event time (processing.use_time makes it a feature)"
-    reasons |= dict.fromkeys(data.drop, "is listed in data.drop")
-    reasons |= dict.fromkeys(label_inputs(data), "is an input of the label's expression")
-    return reasons | {data.label_name: "is the label"}
+def _cross_settings(place: int, processing: ProcessingSettings) -> CategoricalStep:
+    cross = processing.crosses[place]
+    said = {key: getattr(cross, key) for key in cross.model_fields_set - {"columns"}}
+    where = f"processing.crosses[{place}]"
+    made = overlaid(processing.categorical, said, where, "crosses columns")
+    assert isinstance(made, CategoricalStep)
+    if made.encode == "text":
+        raise ConfigError(f"{where}.encode must be onehot, ordinal, hash or target. Got text.")
+    return made
 
 
-def _fitted(
-    profile: ColumnProfile, column: Column, processing: ProcessingSettings
-) -> tuple[FittedStep | None, str]:
-    useless = _useless(profile, automatic=processing.features == "auto", processing=processing)
-    return (None, useless) if useless else fit_step(profile, column, processing)
+def _is_target(settings: KindStep) -> bool:
+    return isinstance(settings, CategoricalStep) and settings.encode == "target"
 
 
-def _useless(profile: ColumnProfile, *, automatic: bool, processing: ProcessingSettings) -> str | None:
-    """Return why nothing can be learned from a column; a listed one is refused only if it has no value."""
-    n_present = profile.n_rows - profile.n_missing
-    if n_present - profile.n_infinite == 0:
-        return "has no value in the training rows"
-    if not automatic:
-        return None
-    if profile.n_distinct == 1 and n_present - profile.n_infinite == profile.n_rows:
-        return "has only one value in the training rows"
-    is_text = profile.column.kind == "category" and profile.name not in processing.as_category
-    if is_text and n_present >= IDENTIFIER_MIN_ROWS and profile.n_distinct > IDENTIFIER_RATIO * n_present:
-        return f"names rows: {profile.n_distinct} distinct texts in {n_present} rows"
-    return None
+def _encoded(fitted: Iterable[_Fitted]) -> Iterator[FoldTables]:
+    """Yield what replaces features of training rows, with the place of each."""
+    at = 0
+    for one in fitted:
+        if one.step is not None:
+            if one.tables is not None:
+                yield FoldTables(at, one.step, one.tables)
+            at += len(one.step.feature_names)
 
 
-def _no_measures_as_category(columns: tuple[Column, ...], processing: ProcessingSettings) -> None:
-    for column in columns:
-        if column.name in processing.as_category and column.kind in ("number", "timestamp"):
-            raise ConfigError(
-                f"processing.as_category must name integer columns. Got {column.name!r}, which is of kind "
-                f"{column.kind}: cast it to integers or text in the source."
-            )
+def custom_name(custom: CustomStep) -> str:
+    """Return what a custom step is called among the choices."""
+    return f"{custom.function or custom.transformer}({', '.join(custom.columns)})"
 
 
-def _known(names: Iterable[str], known: list[str], key: str) -> None:
-    for name in names:
-        if name not in known:
-            raise ConfigError(f"{key} must name columns of the data. Got {name!r}: {suggest(name, known)}")
-
-
-def _no_feature(choices: list[FeatureChoice]) -> str:
+def _no_feature(choices: Iterable[FeatureChoice]) -> str:
     reasons = "; ".join(f"{choice.column!r} {choice.reason}" for choice in choices)
     return f"At least one column must be left to learn from, and none is: {reasons}."

@@ -5,37 +5,50 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
-from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import ray.data
 
-from raypipe.core.errors import DataError
 from raypipe.data.profile import Profile
+from raypipe.processing.stream import Chosen, FeatureTask, ProfileTask, chosen_in, merged
+from raypipe.processing.stretches import Stretch
 from raypipe.processing.transform import FittedTransform, Float32Matrix
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+Integers = npt.NDArray[np.int64]
+Bits = npt.NDArray[np.uint8]
 BLOCK_ROWS = 131_072
 """Rows of an Arrow table that one task takes."""
 
 
-def profile_over_ray(
-    rows: pa.Table | ray.data.Dataset, columns: Sequence[str] | None = None, *, block_rows: int = BLOCK_ROWS
+def profile_files_over_ray(
+    stretches: Sequence[Stretch], task: ProfileTask, *, chosen: Chosen | None = None
 ) -> Profile:
-    """Return the profile of all rows, or of the named columns; raises DataError where there is no row.
+    """Return the profile of all rows, or of the chosen ones; raises DataError where there is none.
 
-    Each block is profiled where it lies; the profiles add up to what `Profile.of_table` gives, to the bit.
-    Ray must be initialised.
+    Each stretch is read and profiled in a task of its own; the profiles add up to what
+    `raypipe.processing.stream` gives, to the bit. The files must lie where every node can read them. Ray must
+    be initialised.
     """
-    dataset = _dataset(rows, block_rows)
-    profiled = dataset.map_batches(_profile, batch_format="pyarrow", fn_kwargs={"columns": columns})
-    parts = [Profile.from_json(json.loads(row["profile"])) for row in profiled.iter_rows()]
-    if not parts:
-        raise DataError("There must be rows to profile. Got none.")
-    return reduce(Profile.merge, parts)
+    made = _numbers(stretches).map_batches(
+        _profile,
+        batch_format="numpy",
+        fn_args=(stretches, task, None if chosen is None else np.packbits(chosen)),
+    )
+    return merged(Profile.from_json(json.loads(row["profile"])) for row in made.iter_rows())
+
+
+def write_features_over_ray(stretches: Sequence[Stretch], task: FeatureTask) -> int:
+    """Write the features of all rows into the files that `raypipe.processing.stream` writes; return how many.
+
+    Tasks read and write: every node must reach the files and the folder. Ray must be initialised.
+    """
+    made = _numbers(stretches).map_batches(_write, batch_format="numpy", fn_args=(stretches, task))
+    return sum(row["n_rows"] for row in made.iter_rows())
 
 
 def transform_over_ray(
@@ -45,26 +58,34 @@ def transform_over_ray(
 
     Ray must be initialised; the caller's process holds the features.
     """
-    dataset = _dataset(rows, block_rows)
-    made = dataset.map_batches(_features, batch_format="pyarrow", fn_kwargs={"transform": transform})
-    blocks = made.iter_batches(batch_size=None, batch_format="numpy")
-    return _stacked((block["features"] for block in blocks), len(transform.feature_names))
-
-
-def _dataset(rows: pa.Table | ray.data.Dataset, block_rows: int) -> ray.data.Dataset:
     if not isinstance(rows, ray.data.Dataset):
         starts = range(0, max(rows.num_rows, 1), block_rows)
         rows = ray.data.from_arrow([rows.slice(start, block_rows) for start in starts])
     rows.context.execution_options.preserve_order = True
-    return rows
+    made = rows.map_batches(_features, batch_format="pyarrow", fn_kwargs={"transform": transform})
+    blocks = made.iter_batches(batch_size=None, batch_format="numpy")
+    return _stacked((block["features"] for block in blocks), len(transform.feature_names))
 
 
-def _profile(batch: pa.Table, columns: Sequence[str] | None) -> pa.Table:
-    import pyarrow as pa
+def _numbers(stretches: Sequence[Stretch]) -> ray.data.Dataset:
+    """Return the numbers of stretches, one a task."""
+    return ray.data.range(len(stretches), override_num_blocks=len(stretches))
 
+
+def _profile(
+    batch: dict[str, Integers], stretches: Sequence[Stretch], task: ProfileTask, bits: Bits | None
+) -> dict[str, list[str]]:
     _one_thread_for_polars()
-    text = json.dumps(Profile.of_table(batch, columns).to_json(), allow_nan=False)
-    return pa.table({"profile": pa.array([text], pa.large_string())})
+    chosen = None if bits is None else np.unpackbits(bits).astype(np.bool_)
+    found = (task(stretches[i], chosen_in(stretches[i], chosen)) for i in batch["id"])
+    return {"profile": [json.dumps(profile.to_json(), allow_nan=False) for profile in found]}
+
+
+def _write(
+    batch: dict[str, Integers], stretches: Sequence[Stretch], task: FeatureTask
+) -> dict[str, list[int]]:
+    _one_thread_for_polars()
+    return {"n_rows": [task(stretches[i], int(i)) for i in batch["id"]]}
 
 
 def _features(batch: pa.Table, transform: FittedTransform) -> dict[str, Float32Matrix]:

@@ -1,172 +1,168 @@
-"""Fitted steps over an Arrow table, by polars expressions: training and batch prediction."""
+"""Fitted steps over an Arrow table, column by column: training and batch prediction."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import assert_never
+from itertools import pairwise
+from typing import Literal, TypeAlias, assert_never
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from raypipe.core.errors import SchemaError
-from raypipe.data.schema import Column, ColumnKind, kind_of
-from raypipe.processing.calendar import DAYS_BEFORE, Position
-from raypipe.processing.steps import (
-    FLOAT32_MAX,
-    FittedCategory,
-    FittedDate,
-    FittedNumber,
-    FittedStep,
-    Float32Matrix,
-)
+from raypipe.data.schema import Column
+from raypipe.processing.calendar import Position
+from raypipe.processing.codes import Coder, Codes
+from raypipe.processing.columns import crossed_texts, floats_of, kind_in, texts_of
+from raypipe.processing.frames import frame_of
+from raypipe.processing.lines import Lines
+from raypipe.processing.moments import Moments
+from raypipe.processing.steps.category import FittedCategory, FittedOrdinal
+from raypipe.processing.steps.cross import CategoryStep, FittedCross
+from raypipe.processing.steps.custom import FittedFunction, FittedTransformer
+from raypipe.processing.steps.date import FittedDate
+from raypipe.processing.steps.hashed import FittedHash, FittedText
+from raypipe.processing.steps.lookup import Float32Matrix
+from raypipe.processing.steps.number import FittedBins, FittedNumber
+from raypipe.processing.steps.step import FittedStep
+from raypipe.processing.steps.target import FittedTarget
+from raypipe.processing.texts import HashedTexts
 
-_ACCEPTED: dict[ColumnKind, tuple[ColumnKind, ...]] = {
-    "number": ("number", "integer", "boolean"),
-    "integer": ("integer", "number", "boolean"),
-    "boolean": ("boolean", "integer", "number"),
-    "category": ("category", "integer", "boolean"),
-    "timestamp": ("timestamp",),
-}
-"""Which kinds of a table's column stand for a column of the data version."""
-_BLOCK_ROWS = 4096
+_CHUNK_ROWS = 65_536
+"""Rows that are read at a time: what is made of them stays small."""
+_BLOCK_VALUES = 262_144
+"""Features that are made at a time, column by column: they stay in the processor's cache until copied."""
+_BLOCK_ROWS = 8192
 
-
-@dataclass
-class _Plan:
-    """Expressions to evaluate, and where their results go: to one feature, or by a lookup to several."""
-
-    expressions: list[pl.Expr] = field(default_factory=list)
-    features: list[int] = field(default_factory=list)
-    lookups: list[tuple[slice, Float32Matrix]] = field(default_factory=list)
-
-    def add_feature(self, expression: pl.Expr, at: int) -> int:
-        """Add a feature at a place and return the next place."""
-        self.features.append(at)
-        self.expressions.append(expression.cast(pl.Float32).alias(f"feature {at}"))
-        return at + 1
-
-    def add_lookup(self, codes: pl.Expr, table: Float32Matrix, at: int) -> int:
-        """Add features that rows of a table give by code, and return the next place."""
-        end: int = at + table.shape[1]
-        self.lookups.append((slice(at, end), table))
-        self.expressions.append(codes.cast(pl.Int32).alias(f"codes {at}"))
-        return end
+Writer: TypeAlias = Callable[[slice, Float32Matrix], None]
+"""Writes a step's features of some rows of a chunk, into columns that lie together."""
+Reader: TypeAlias = Callable[[pa.Table], Writer]
+"""Reads what a step needs of a chunk."""
 
 
-def encode_table(steps: Sequence[FittedStep], table: pa.Table) -> Float32Matrix:
-    """Return the features of all rows; raises SchemaError for a column that is absent or of another kind."""
-    plan, at = _Plan(), 0
+def encode_table(
+    steps: Sequence[FittedStep], table: pa.Table, order: Literal["C", "F"] = "C"
+) -> Float32Matrix:
+    """Return the features of all rows; rows lie together in memory (C), or columns do (F).
+
+    Raises SchemaError for a column that is absent or of another kind.
+    """
     for step in steps:
-        kind = _kind_in(table, step.column)
-        match step:
-            case FittedNumber():
-                at = _plan_number(plan, step, at)
-            case FittedCategory():
-                at = plan.add_lookup(_category_codes(step, kind), step.table, at)
-            case FittedDate():
-                at = _plan_date(plan, step, at)
-            case _:
-                assert_never(step)
-    return _carried_out(plan, _frame(steps, table), at)
-
-
-def _carried_out(plan: _Plan, frame: pl.LazyFrame, n_features: int) -> Float32Matrix:
-    made = frame.select(pl.len().alias("n"), *plan.expressions).collect()
-    out = np.empty((made.height, n_features), np.float32)
-    features = [(at, made[f"feature {at}"].to_numpy()) for at in plan.features]
-    codes = [(place, table, made[f"codes {place.start}"].to_numpy()) for place, table in plan.lookups]
-    # Writing a column jumps from row to row: in blocks the rows stay in the processor's cache meanwhile.
-    for start in range(0, made.height, _BLOCK_ROWS):
-        block = slice(start, start + _BLOCK_ROWS)
-        for at, values in features:
-            out[block, at] = values[block]
-        for place, table, rows in codes:
-            out[block, place] = table[rows[block]]
+        for column in step.inputs:
+            kind_in(table.schema, column)
+    ends = np.cumsum([0, *(len(step.feature_names) for step in steps)]).tolist()
+    places = [slice(start, end) for start, end in pairwise(ends)]
+    readers = [_reader(step) for step in steps]
+    out = np.empty((table.num_rows, ends[-1]), np.float32, order)
+    block_rows = max(min(_BLOCK_ROWS, _BLOCK_VALUES // max(ends[-1], 1)), 1)
+    scratch = np.empty((block_rows, ends[-1]), np.float32, "F")
+    for start in range(0, table.num_rows, _CHUNK_ROWS):
+        chunk = table.slice(start, _CHUNK_ROWS)
+        writers = [reader(chunk) for reader in readers]
+        _write(writers, places, scratch, out[start : start + chunk.num_rows])
     return out
 
 
-def _frame(steps: Sequence[FittedStep], table: pa.Table) -> pl.LazyFrame:
-    names = [step.column.name for step in steps]
-    present = [name for name in names if name in table.column_names]
-    frame = pl.from_arrow(table.select(present))
-    assert isinstance(frame, pl.DataFrame)
-    absent = [pl.lit(None, pl.Null).alias(name) for name in names if name not in present]
-    return frame.lazy().with_columns(absent)
+def _write(
+    writers: Sequence[Writer], places: Sequence[slice], scratch: Float32Matrix, out: Float32Matrix
+) -> None:
+    for start in range(0, len(out), len(scratch)):
+        block = slice(start, min(start + len(scratch), len(out)))
+        made = scratch[: block.stop - start]
+        for write, place in zip(writers, places, strict=True):
+            write(block, made[:, place])
+        out[block] = made
 
 
-def _kind_in(table: pa.Table, column: Column) -> ColumnKind:
-    """Return the kind that a column has in the table; a column that may be missing may be left out."""
-    if column.name not in table.column_names:
-        if column.nullable:
-            return column.kind
-        raise SchemaError(f"Column {column.name!r} must be in the table. It has {table.column_names}.")
-    type = table.schema.field(column.name).type
-    if pa.types.is_null(type):
-        return column.kind
-    kind = kind_of(type)
-    if kind not in _ACCEPTED[column.kind]:
-        raise SchemaError(f"Column {column.name!r} must be of kind {column.kind}. Got {kind} ({type}).")
-    return kind
+def _reader(step: FittedStep) -> Reader:
+    match step:
+        case FittedNumber():
+            return lambda chunk: _number(step, floats_of(chunk, step.column))
+        case FittedBins():
+            lines = Lines(step.table)
+            return lambda chunk: _lookup(lines, step.codes(floats_of(chunk, step.column)))
+        case FittedDate():
+            return _date(step)
+        case FittedCategory() | FittedOrdinal() | FittedTarget():
+            lines, coder = Lines(step.table), Coder(step)
+            return lambda chunk: _lookup(lines, coder(chunk))
+        case FittedHash() | FittedText():
+            return lambda chunk: HashedTexts(step, texts_of(chunk, step.column)).write
+        case FittedCross():
+            return _crossed(step, step.step)
+        case FittedFunction():
+            return lambda chunk: _made(step.features(frame_of(chunk, step.columns)))
+        case FittedTransformer():
+            return lambda chunk: _made(step.features(_side_by_side(chunk, step.inputs)))
+        case _:
+            assert_never(step)
 
 
-def _plan_number(plan: _Plan, step: FittedNumber, at: int) -> int:
-    x = pl.col(step.column.name).cast(pl.Float64)
-    missing = x.is_null() | x.is_nan()
-    finite = (
-        pl.when(missing)
-        .then(pl.lit(step.fill))
-        .when(x == math.inf)
-        .then(pl.lit(step.high))
-        .when(x == -math.inf)
-        .then(pl.lit(step.low))
-        .otherwise(x)
-    )
-    scaled = (finite - pl.lit(step.centre)) * pl.lit(step.reciprocal)
-    at = plan.add_feature(scaled.clip(-FLOAT32_MAX, FLOAT32_MAX), at)
-    return plan.add_feature(missing.fill_null(True), at) if step.indicator else at
+def target_codes(step: FittedStep, table: pa.Table) -> Codes:
+    """Return the lines of a target encoding's table that are the features of the rows."""
+    if isinstance(step, FittedTarget):
+        return Coder(step)(table)
+    assert isinstance(step, FittedCross) and isinstance(step.step, FittedTarget)
+    return Coder(step.step).of_texts(crossed_texts(table, step.columns))
 
 
-def _category_codes(step: FittedCategory, kind: ColumnKind) -> pl.Expr:
-    x = pl.col(step.column.name)
-    missing, texts = x.is_null(), x
-    if kind == "number":
-        x = x.cast(pl.Float64)
-        missing = x.is_null() | x.is_nan()
-        texts = pl.when(x == x.floor()).then(x.cast(pl.Int128, strict=False))
-    elif kind == "boolean" and step.column.kind != "category":
-        texts = x.cast(pl.Int8)
-    keys = [_KEYS.get(text, text) if step.column.kind == "boolean" else text for text in step.vocabulary]
-    codes = texts.cast(pl.String).replace_strict(
-        keys, list(range(len(keys))), default=step.unseen_code, return_dtype=pl.Int32
-    )
-    return pl.when(missing).then(pl.lit(step.missing_code)).otherwise(codes)
+def _crossed(cross: FittedCross, step: CategoryStep) -> Reader:
+    def texts(chunk: pa.Table) -> pl.Series:
+        return crossed_texts(chunk, cross.columns)
+
+    if isinstance(step, FittedHash | FittedText):
+        return lambda chunk: HashedTexts(step, texts(chunk)).write
+    lines, coder = Lines(step.table), Coder(step)
+    return lambda chunk: _lookup(lines, coder.of_texts(texts(chunk)))
 
 
-_KEYS = {"false": "0", "true": "1"}
+def _number(step: FittedNumber, values: npt.NDArray[np.float64]) -> Writer:
+    def write(block: slice, out: Float32Matrix) -> None:
+        out[:, 0] = step.arithmetic(values[block])
+        if step.indicator:
+            out[:, 1] = np.isnan(values[block])
+
+    return write
 
 
-def _plan_date(plan: _Plan, step: FittedDate, at: int) -> int:
-    # The cast takes dates and timestamps of any unit and zone to microseconds in UTC, floored.
-    x = pl.col(step.column.name).cast(pl.Datetime("us"))
-    for position, table in step.tables:
-        at = plan.add_lookup(_POSITIONS[position](x).fill_null(-1), table, at)
-    if step.years is not None:
-        centre, reciprocal = step.year_scale
-        year = (x.dt.year().cast(pl.Float64) - pl.lit(centre)) * pl.lit(reciprocal)
-        at = plan.add_feature(year.fill_null(0.0), at)
-    return plan.add_feature(x.is_null(), at) if step.missing else at
+def _made(features: Float32Matrix) -> Writer:
+    def write(block: slice, out: Float32Matrix) -> None:
+        out[:] = features[block]
+
+    return write
 
 
-_POSITIONS: dict[Position, Callable[[pl.Expr], pl.Expr]] = {
-    "clock": lambda x: x.dt.hour().cast(pl.Int32) * 60 + x.dt.minute().cast(pl.Int32),
-    "weekday": lambda x: x.dt.weekday().cast(pl.Int32) - 1,
-    "yearday": lambda x: (
-        x.dt.month().cast(pl.Int32).replace_strict(list(range(1, 13)), DAYS_BEFORE, return_dtype=pl.Int32)
-        + x.dt.day().cast(pl.Int32)
-        - 1
-    ),
-}
-"""How polars finds the positions that `raypipe.processing.calendar` gives features for."""
+def _side_by_side(chunk: pa.Table, columns: Sequence[Column]) -> npt.NDArray[np.float64]:
+    return np.column_stack([floats_of(chunk, column) for column in columns])
+
+
+def _lookup(lines: Lines, codes: Codes | npt.NDArray[np.intp]) -> Writer:
+    return lambda block, out: lines.write(codes[block], out)
+
+
+def _date(step: FittedDate) -> Reader:
+    ends = np.cumsum([0, *(table.shape[1] for _, table in step.tables)]).tolist()
+    lookups = [
+        (position, slice(*place), Lines(table))
+        for (position, table), place in zip(step.tables, pairwise(ends), strict=True)
+    ]
+    return lambda chunk: _moments(step, lookups, Moments.of(chunk, step.column))
+
+
+def _moments(step: FittedDate, lookups: list[tuple[Position, slice, Lines]], moments: Moments) -> Writer:
+    found = [(moments.positions(position), place, lines) for position, place, lines in lookups]
+    at = sum(table.shape[1] for _, table in step.tables)
+    years = moments.years() if step.years is not None else None
+    centre, reciprocal = step.year_scale
+
+    def write(block: slice, out: Float32Matrix) -> None:
+        for codes, place, lines in found:
+            lines.write(codes[block], out[:, place])
+        if years is not None:
+            scaled = (years[block] - centre) * reciprocal
+            out[:, at] = np.where(moments.missing[block], 0.0, scaled)
+        if step.missing:
+            out[:, -1] = moments.missing[block]
+
+    return write

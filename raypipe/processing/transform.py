@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from raypipe.core.errors import ArtifactError
 from raypipe.core.ids import Json
 from raypipe.data.schema import Column, Value
-from raypipe.processing.report import FeatureChoice
+from raypipe.processing.report import FeatureChoice, TrainingRows
 from raypipe.processing.rows import RowEncoder
-from raypipe.processing.steps import FittedStep, Float32Matrix, step_from_json
+from raypipe.processing.steps import (
+    FittedFunction,
+    FittedStep,
+    FittedTransformer,
+    Float32Matrix,
+    step_from_json,
+    step_to_json,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORMAT = 1
+FORMAT = 2
 
 __all__ = ["FORMAT", "FittedTransform", "Float32Matrix"]
 
@@ -33,30 +40,39 @@ class FittedTransform:
     steps: tuple[FittedStep, ...]
     choices: tuple[FeatureChoice, ...]
     """What was decided about every column of the data version, with the reason."""
+    trained_on: TrainingRows = field(default_factory=TrainingRows)
 
     @cached_property
     def inputs(self) -> tuple[Column, ...]:
         """Columns that a request brings; it may leave out, or send null for, one that is nullable."""
-        return tuple(step.column for step in self.steps)
+        return tuple({column.name: column for step in self.steps for column in step.inputs}.values())
 
     @cached_property
     def ignored(self) -> tuple[str, ...]:
         """Columns of the data version that a request may carry and that are not used."""
-        return tuple(choice.column for choice in self.choices if not choice.used)
+        used = {column.name for column in self.inputs}
+        names = (choice.column for choice in self.choices if not choice.used and "columns" not in choice.rule)
+        return tuple(name for name in names if name not in used)
+
+    @property
+    def executes(self) -> tuple[str, ...]:
+        """The import paths of code that runs whenever features are made; none but for `processing.custom`."""
+        return tuple(step.path for step in self.steps if isinstance(step, FittedFunction | FittedTransformer))
 
     @cached_property
     def feature_names(self) -> tuple[str, ...]:
         """One name a feature, all distinct."""
         return _distinct([name for step in self.steps for name in step.feature_names])
 
-    def transform_table(self, table: pa.Table) -> Float32Matrix:
+    def transform_table(self, table: pa.Table, order: Literal["C", "F"] = "C") -> Float32Matrix:
         """Return the features of a table's rows; raises SchemaError for a column that does not fit.
 
-        Numbers, integers and booleans stand in for each other; timestamps without a zone are UTC.
+        Rows lie together in memory (C), or columns do (F). Numbers, integers and booleans stand in for each
+        other; timestamps without a zone are UTC.
         """
         from raypipe.processing.table import encode_table
 
-        return encode_table(self.steps, table)
+        return encode_table(self.steps, table, order)
 
     def transform_rows(self, rows: Sequence[Mapping[str, Value]]) -> Float32Matrix:
         """Return the features of a few rows; raises SchemaError for a value that is not of its column's kind.
@@ -76,18 +92,25 @@ class FittedTransform:
             "feature_names": list(self.feature_names),
             "inputs": [column.to_json() for column in self.inputs],
             "ignored": list(self.ignored),
-            "steps": [step.to_json() for step in self.steps],
+            "steps": [step_to_json(step) for step in self.steps],
             "choices": [choice.to_json() for choice in self.choices],
+            "trained_on": self.trained_on.to_json(),
         }
 
     @classmethod
     def from_json(cls, value: Json) -> FittedTransform:
         """Read what `to_json` wrote; raises ArtifactError for anything else."""
         match value:
-            case {"format": int(found), "steps": [*steps], "choices": [*choices]} if found == FORMAT:
+            case {
+                "format": int(found),
+                "steps": [*steps],
+                "choices": [*choices],
+                "trained_on": {"n_rows": int(n_rows), "n_duplicates": int(n_duplicates)},
+            } if found == FORMAT:
                 return cls(
                     tuple(step_from_json(step) for step in steps),
                     tuple(FeatureChoice.from_json(choice) for choice in choices),
+                    TrainingRows(n_rows, n_duplicates),
                 )
             case _:
                 raise ArtifactError(f"A transform must be JSON of format {FORMAT}. Got {value!r:.200}.")

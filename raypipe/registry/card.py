@@ -37,6 +37,17 @@ class CardPart:
 
 
 @dataclass(frozen=True)
+class CardWorth:
+    """What a column is worth to the model: by how much the metric worsens without it, with its interval."""
+
+    column: str
+    value: float
+    low: float
+    high: float
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """What a card says; `entries` holds the baseline too, `classes` is empty for a number to predict."""
 
@@ -57,6 +68,11 @@ class ModelCard:
     left_out: tuple[CardColumn, ...]
     example: Mapping[str, Json]
     limits: tuple[str, ...]
+    worth: tuple[CardWorth, ...] = ()
+    """The columns, the one that matters most first; none where it was not measured."""
+    worth_measured_on: str = ""
+    findings: tuple[str, ...] = ()
+    """What is suspicious about columns, a sentence each."""
 
 
 def render_card(card: ModelCard) -> str:
@@ -67,6 +83,7 @@ def render_card(card: ModelCard) -> str:
         _section("Rows", _rows(card)),
         _section("Model", _model(card)),
         _section(f"Test {card.metric}, with intervals", _leaderboard(card)),
+        _section("What the columns are worth", _worth(card)),
         _section("Columns used", _columns(card.used, "how")),
         _section("Columns left out", _columns(card.left_out, "why")),
         _section("How to call it", _call(card)),
@@ -123,6 +140,18 @@ def _verdict(card: ModelCard) -> str:
     if model.low <= baseline.high and baseline.low <= model.high:
         return "Its interval overlaps the baseline's: these rows do not show that it is better."
     return "Its interval and the baseline's do not overlap."
+
+
+def _worth(card: ModelCard) -> str:
+    if not card.worth:
+        return "Not measured."
+    rows = [
+        (f"`{one.column}`", f"{one.value:.4g}", f"{one.low:.4g} to {one.high:.4g}", ", ".join(one.flags))
+        for one in card.worth
+    ]
+    table = _table(("column", f"loss of {card.metric} without it", "interval", "flags"), rows)
+    findings = "\n".join(f"- {finding}" for finding in card.findings)
+    return "\n\n".join(part for part in (card.worth_measured_on, table, findings) if part)
 
 
 def _columns(columns: Sequence[CardColumn], note: str) -> str:

@@ -1,57 +1,133 @@
-"""Data versions: which rows there have been, by content."""
+"""Data versions: which rows there have been, by content, and the fragments that hold them."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from raypipe.core.ids import canonical_json
 from raypipe.registry import ledger
 from raypipe.registry.database import Session
 
 if TYPE_CHECKING:
-    from raypipe.data.versions import DataVersion
+    from raypipe.data.versions import DataVersion, Fragment
+
+
+class Transactions(Protocol):
+    """What runs each of them; a registry does."""
+
+    def add_data_version(self, pipeline: str, version: DataVersion) -> bool: ...
+
+    def data_versions(self, pipeline: str) -> tuple[DataVersion, ...]: ...
+
+    def keep_fragment(self, pipeline: str, fragment: Fragment) -> None: ...
+
+    def fragments(self, pipeline: str) -> tuple[Fragment, ...]: ...
+
+
+@dataclass(frozen=True)
+class PipelineVersions:
+    """The data versions of one pipeline, as `raypipe.data.versions.Versions` wants them."""
+
+    registry: Transactions
+    pipeline: str
+
+    def all(self) -> tuple[DataVersion, ...]:
+        return self.registry.data_versions(self.pipeline)
+
+    def fragments(self) -> tuple[Fragment, ...]:
+        return self.registry.fragments(self.pipeline)
+
+    def keep(self, fragment: Fragment) -> None:
+        self.registry.keep_fragment(self.pipeline, fragment)
+
+    def add(self, version: DataVersion) -> None:
+        self.registry.add_data_version(self.pipeline, version)
 
 
 def add_data_version(session: Session, pipeline: str, version: DataVersion, at: datetime) -> bool:
     """Record a data version and return True; return False where its content is known already."""
     if data_version(session, pipeline, version.id) is not None:
         return False
-    query = "SELECT COALESCE(MAX(number), 0) FROM raypipe_data_versions WHERE pipeline = :pipeline"
+    keep_fragments(session, pipeline, version.fragments)
     session.run(
-        "INSERT INTO raypipe_data_versions (pipeline, number, id, content) "
-        "VALUES (:pipeline, :number, :id, :content)",
+        "INSERT INTO raypipe_data_versions (pipeline, number, id, content, fragments) "
+        "VALUES (:pipeline, :number, :id, :content, :fragments)",
         pipeline=pipeline,
-        number=1 + int(session.rows(query, pipeline=pipeline)[0][0]),
+        number=_next_number(session, pipeline, "raypipe_data_versions"),
         id=version.id,
-        content=canonical_json(version.to_json()).decode(),
+        content=canonical_json(replace(version, fragments=()).to_json()).decode(),
+        fragments=" ".join(fragment.id for fragment in version.fragments),
     )
-    detail = {"parent": version.parent, "n_rows": version.n_rows}
+    detail = {"parent": version.parent, "n_rows": version.n_rows, "n_read": version.n_read}
     ledger.append(session, pipeline, "data_version_added", version.id, detail, at)
     return True
+
+
+def keep_fragments(session: Session, pipeline: str, fragments: Iterable[Fragment]) -> None:
+    """Record fragments that are not recorded yet."""
+    number = _next_number(session, pipeline, "raypipe_fragments")
+    for fragment in fragments:
+        known = "SELECT number FROM raypipe_fragments WHERE pipeline = :pipeline AND id = :id"
+        if not session.rows(known, pipeline=pipeline, id=fragment.id):
+            session.run(
+                "INSERT INTO raypipe_fragments (pipeline, number, id, content) "
+                "VALUES (:pipeline, :number, :id, :content)",
+                pipeline=pipeline,
+                number=number,
+                id=fragment.id,
+                content=canonical_json(fragment.to_json()).decode(),
+            )
+            number += 1
+
+
+def fragments(session: Session, pipeline: str) -> tuple[Fragment, ...]:
+    """Return all fragments that are kept, oldest first."""
+    return tuple(_fragments(session, pipeline).values())
 
 
 def data_version(session: Session, pipeline: str, id: str) -> DataVersion | None:
     """Return the data version with an id."""
     rows = session.rows(
-        "SELECT content FROM raypipe_data_versions WHERE pipeline = :pipeline AND id = :id",
+        "SELECT content, fragments FROM raypipe_data_versions WHERE pipeline = :pipeline AND id = :id",
         pipeline=pipeline,
         id=id,
     )
-    return _read(rows[0][0]) if rows else None
+    return _read(rows[0], _fragments(session, pipeline)) if rows else None
 
 
 def data_versions(session: Session, pipeline: str) -> tuple[DataVersion, ...]:
     """Return the data versions of a pipeline, newest first."""
     rows = session.rows(
-        "SELECT content FROM raypipe_data_versions WHERE pipeline = :pipeline ORDER BY number DESC",
+        "SELECT content, fragments FROM raypipe_data_versions WHERE pipeline = :pipeline ORDER BY number DESC",
         pipeline=pipeline,
     )
-    return tuple(_read(content) for (content,) in rows)
+    known = _fragments(session, pipeline) if rows else {}
+    return tuple(_read(row, known) for row in rows)
 
 
-def _read(content: str) -> DataVersion:
+def _fragments(session: Session, pipeline: str) -> Mapping[str, Fragment]:
+    from raypipe.data.versions import Fragment
+
+    rows = session.rows(
+        "SELECT id, content FROM raypipe_fragments WHERE pipeline = :pipeline ORDER BY number",
+        pipeline=pipeline,
+    )
+    return {id: Fragment.from_json(json.loads(content)) for id, content in rows}
+
+
+def _read(row: tuple[Any, ...], known: Mapping[str, Fragment]) -> DataVersion:
     from raypipe.data.versions import DataVersion
 
-    return DataVersion.from_json(json.loads(content))
+    content, ids = row
+    return replace(
+        DataVersion.from_json(json.loads(content)), fragments=tuple(known[id] for id in ids.split())
+    )
+
+
+def _next_number(session: Session, pipeline: str, table: str) -> int:
+    query = f"SELECT COALESCE(MAX(number), 0) FROM {table} WHERE pipeline = :pipeline"
+    return 1 + int(session.rows(query, pipeline=pipeline)[0][0])

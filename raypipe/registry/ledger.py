@@ -33,13 +33,17 @@ def append(
     return LedgerEntry(pipeline, seq, at, kind, subject, detail)
 
 
-def history(session: Session, pipeline: str, limit: int) -> tuple[LedgerEntry, ...]:
-    """Return the last `limit` entries, newest first."""
+def history(
+    session: Session, pipeline: str, limit: int | None, after_seq: int = 0
+) -> tuple[LedgerEntry, ...]:
+    """Return the last `limit` entries (all if None) with numbers above `after_seq`, newest first."""
+    last, limits = ("", {}) if limit is None else (" LIMIT :limit", {"limit": limit})
     rows = session.rows(
         "SELECT pipeline, seq, at, kind, subject, detail FROM raypipe_ledger "
-        "WHERE pipeline = :pipeline ORDER BY seq DESC LIMIT :limit",
+        f"WHERE pipeline = :pipeline AND seq > :after_seq ORDER BY seq DESC{last}",
         pipeline=pipeline,
-        limit=limit,
+        after_seq=after_seq,
+        **limits,
     )
     return tuple(_entry(row) for row in rows)
 

@@ -19,7 +19,7 @@ from raypipe.registry.tables import check, create
 from raypipe.registry.values import ANYTHING, AliasChange, Anything, LedgerEntry, ModelVersion, Run, RunStatus
 
 if TYPE_CHECKING:
-    from raypipe.data.versions import DataVersion
+    from raypipe.data.versions import DataVersion, Fragment
 
 __all__ = ["ANYTHING", "AliasChange", "LedgerEntry", "ModelVersion", "Registry", "Run"]
 
@@ -54,6 +54,16 @@ class Registry:
         """Return the data versions of a pipeline, newest first."""
         with self._read() as session:
             return datasets.data_versions(session, pipeline)
+
+    def keep_fragment(self, pipeline: str, fragment: Fragment) -> None:
+        """Record a fragment whose rows are stored, though no data version holds it yet."""
+        with self._write() as session:
+            datasets.keep_fragments(session, pipeline, [fragment])
+
+    def fragments(self, pipeline: str) -> tuple[Fragment, ...]:
+        """Return all fragments that are kept, oldest first."""
+        with self._read() as session:
+            return datasets.fragments(session, pipeline)
 
     def register(self, pipeline: str, staged: Path, models: Path, draft: ManifestDraft) -> ModelVersion:
         """Give a staged folder the next version and move it to `models/v<N>`, under a manifest of its files.
@@ -128,10 +138,15 @@ class Registry:
         with self._write() as session:
             return ledger.append(session, pipeline, kind, subject, detail, self._clock.now())
 
-    def history(self, pipeline: str, limit: int = 50) -> tuple[LedgerEntry, ...]:
-        """Return the last entries of a pipeline's ledger, newest first."""
+    def history(
+        self, pipeline: str, limit: int | None = 50, *, after_seq: int = 0
+    ) -> tuple[LedgerEntry, ...]:
+        """Return the last entries of a pipeline's ledger, all if `limit` is None, newest first.
+
+        Only those with numbers above `after_seq`, so that a reader who goes on misses none.
+        """
         with self._read() as session:
-            return ledger.history(session, pipeline, limit)
+            return ledger.history(session, pipeline, limit, after_seq)
 
     def start_run(self, pipeline: str, id: str, detail: Mapping[str, Json]) -> Run:
         """Record that a run began; the same id may run again."""

@@ -9,13 +9,21 @@ from __future__ import annotations
 from raypipe.core.errors import RegistryError
 from raypipe.registry.database import Session
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS raypipe_schema (
         id BIGINT PRIMARY KEY,
         version BIGINT NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS raypipe_data_versions (
+        pipeline TEXT NOT NULL,
+        number BIGINT NOT NULL,
+        id TEXT NOT NULL,
+        content TEXT NOT NULL,
+        fragments TEXT NOT NULL,
+        PRIMARY KEY (pipeline, number),
+        UNIQUE (pipeline, id))""",
+    """CREATE TABLE IF NOT EXISTS raypipe_fragments (
         pipeline TEXT NOT NULL,
         number BIGINT NOT NULL,
         id TEXT NOT NULL,
@@ -84,8 +92,8 @@ def check(session: Session, name: str) -> None:
     found = _version(session)
     if found != SCHEMA_VERSION:
         raise RegistryError(
-            f"the registry {name} must have schema {SCHEMA_VERSION}. Got {found}: a newer raypipe wrote it; "
-            f"use that raypipe (`pip install --upgrade raypipe`), or set `home` elsewhere."
+            f"the registry {name} must have schema {SCHEMA_VERSION}. Got {found}: another release of raypipe "
+            f"wrote it; use that one, or set `home` elsewhere."
         )
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,6 +14,7 @@ from raypipe.core.errors import ClusterError
 from raypipe.core.home import Home
 from raypipe.runtime.environment import loopback_environment, token_environment
 from raypipe.runtime.probe import probe
+from raypipe.runtime.scratch import scratch_folder
 from raypipe.runtime.state import Cluster
 from raypipe.runtime.status import require_running
 from raypipe.runtime.token import environment, find_token, make_token
@@ -74,23 +73,20 @@ def current() -> Connection | None:
 @contextmanager
 def local(settings: ClusterSettings) -> Iterator[Connection]:
     """Start a small private Ray without a dashboard, connect to it, and end it at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="rp-", dir=SHORT_FOLDER))
-    token_file = folder / "token"
-    make_token(token_file)
-    variables = {
-        **loopback_environment(),
-        **token_environment(token_file),
-        "RAY_AUTH_TOKEN": None,
-        "RAY_ADDRESS": None,
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
-        "POLARS_MAX_THREADS": "1",
-    }
-    try:
+    with scratch_folder(Path(SHORT_FOLDER)) as folder:
+        token_file = folder / "token"
+        make_token(token_file)
+        variables = {
+            **loopback_environment(),
+            **token_environment(token_file),
+            "RAY_AUTH_TOKEN": None,
+            "RAY_ADDRESS": None,
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+            "POLARS_MAX_THREADS": "1",
+        }
         with environment(variables), _disconnecting():
             yield _start(settings, folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _start(settings: ClusterSettings, folder: Path) -> Connection:

@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import TypeGuard
 
 from raypipe.config.settings import Config
-from raypipe.control.outcome import Retrained, write_result
+from raypipe.control.outcome import Retrained, write_progress, write_result
 from raypipe.core.clock import SystemClock
 from raypipe.core.errors import RaypipeError
-from raypipe.core.progress import Step
-from raypipe.pipeline import Loop, Outcome, Prepared, Trials
+from raypipe.core.progress import Progress, Step
+from raypipe.pipeline import Loop, Outcome, Trials
 from raypipe.registry.store import Registry
 from raypipe.runtime.resources import plan
 from raypipe.runtime.session import session
+from raypipe.training.kept import training_s
+from raypipe.training.prepared import Prepared
 
 
 def main() -> None:
@@ -31,7 +33,7 @@ def main() -> None:
     folder, decision = Path(sys.argv[1]), sys.argv[2]
     config = Config.model_validate_json((folder / "config.json").read_bytes())
     try:
-        result = carry_out(config, decision)
+        result = carry_out(_loop(config, decision), decision)
     except Exception as error:
         unexpected = f"unexpected {type(error).__name__}: {error}; the job's log in the dashboard has more"
         write_result(config.folder, decision, Retrained(error=unexpected))
@@ -40,10 +42,8 @@ def main() -> None:
     sys.exit(0 if result.version is not None else 1)
 
 
-def carry_out(config: Config, decision: str) -> Retrained:
+def carry_out(loop: Loop, decision: str) -> Retrained:
     """Retrain, register and compare; whatever a person can mend is told in the result."""
-    clock = SystemClock()
-    loop = Loop(config, Registry(config.root.registry_url, clock), clock, lambda: _compute(config), _say)
     started = time.process_time()
     try:
         outcome, prepared = loop.retrain(decision)
@@ -56,6 +56,12 @@ def carry_out(config: Config, decision: str) -> Retrained:
         return replace(made, error=str(error))
 
 
+def _loop(config: Config, decision: str) -> Loop:
+    clock = SystemClock()
+    registry, say = Registry(config.root.registry_url, clock), _teller(config, decision)
+    return Loop(config, registry, clock, lambda: _compute(config), say)
+
+
 def _made(loop: Loop, outcome: Outcome, prepared: Prepared, driver_cpu_s: float) -> Retrained:
     champion = prepared.champion
     before = None if champion is None else loop.registry.model_version(loop.config.name, champion)
@@ -66,7 +72,7 @@ def _made(loop: Loop, outcome: Outcome, prepared: Prepared, driver_cpu_s: float)
         champion_data_version=None if before is None else before.data_version,
         family=best.family,
         params={name: value for name, value in best.params.items() if _is_plain(value)},
-        cost_cpu_s=round(driver_cpu_s + loop.training_s(outcome.run), 3),
+        cost_cpu_s=round(driver_cpu_s + training_s(loop.config.folder.runs / outcome.run), 3),
     )
 
 
@@ -80,10 +86,15 @@ def _compute(config: Config) -> Iterator[Trials]:
         yield plan(connection.n_cpus, config.serving, config.training.resources)
 
 
-def _say(step: Step) -> None:
-    """Write progress to the job's log, which the dashboard shows."""
-    sys.stdout.write(f"{step.stage}: {step.message}\n")
-    sys.stdout.flush()
+def _teller(config: Config, decision: str) -> Progress:
+    """Return what writes progress to the job's log, which the dashboard shows, and to the home."""
+
+    def say(step: Step) -> None:
+        sys.stdout.write(f"{step.stage}: {step.message}\n")
+        sys.stdout.flush()
+        write_progress(config.folder, decision, step)
+
+    return say
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from ray.serve import Application
 
 from raypipe.config.load import load_config
 from raypipe.core.errors import ConfigError, ServingError
-from raypipe.serving.on_ray import bind
+from raypipe.serving.on_ray import bind, keep_operator_token
 from raypipe.serving.pointer import read_pointer
 from raypipe.serving.spec import EndpointSpec
 
@@ -28,4 +28,5 @@ def application(arguments: Mapping[str, str]) -> Application:
         raise ServingError(
             f"no version of {config.name} is released in {spec.home}; run the pipeline there first."
         )
+    keep_operator_token(spec)
     return bind(spec)

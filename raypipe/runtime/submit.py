@@ -99,10 +99,11 @@ def require_portable(config: Path, variables: Mapping[str, str]) -> Config:
             f"directory is lost. Got {written.home!r}."
         )
     for source in written.data.sources:
-        if not _is_fixed(source.path) and _leaves(source.path):
+        path = source.local_path
+        if path is not None and not _is_fixed(path) and _leaves(path):
             raise ConfigError(
                 f"{config}: the path of source {source.name} must lie in the config's folder, which goes "
-                f"along, or be an absolute path or URL that the cluster can read. Got {source.path!r}."
+                f"along, or be an absolute path or URL that the cluster can read. Got {path!r}."
             )
     return loaded
 

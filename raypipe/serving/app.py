@@ -1,15 +1,19 @@
-"""The endpoint over HTTP: a lean ASGI application with six routes below the pipeline's name."""
+"""The endpoint over HTTP: a lean ASGI application with eight routes below the pipeline's name."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeAlias
 
+from raypipe.core.errors import RaypipeError
 from raypipe.serving.endpoint import Endpoint, Reply
+from raypipe.serving.operator import Operator, status_of
 
 _log = logging.getLogger("raypipe.serving")
 
@@ -29,12 +33,15 @@ class _Disconnected(Exception):
 class EndpointApp:
     """Serves an endpoint; `lifespan.startup` starts watching the pointer, `lifespan.shutdown` ends it."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, operator: Operator) -> None:
         self._endpoint = endpoint
         self._prefix = f"/{endpoint.name}/"
         self._max_body_bytes = endpoint.settings.max_body_bytes
         self._batches = ThreadPoolExecutor(1, thread_name_prefix="batch")
+        # Whatever moves versions takes its turn here, so that none is loaded twice.
+        self._moves = ThreadPoolExecutor(1, thread_name_prefix="versions")
         self._posts = {"predict": endpoint.predict, "feedback": endpoint.feedback}
+        self._releases = {"promote": operator.promote, "rollback": operator.rollback}
         self._gets = {
             "status": endpoint.status,
             "health": endpoint.health,
@@ -46,6 +53,12 @@ class EndpointApp:
     def endpoint(self) -> Endpoint:
         """What answers."""
         return self._endpoint
+
+    async def look(self) -> int:
+        """Look at the pointer, follow it off the loop, and return the epoch that answers then."""
+        versions = self._endpoint.versions
+        await asyncio.get_running_loop().run_in_executor(self._moves, versions.poll)
+        return versions.current.loaded.pointer.epoch
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or run the application's lifespan."""
@@ -72,7 +85,7 @@ class EndpointApp:
     async def _reply(self, scope: Scope, receive: Receive) -> Reply:
         path, method = scope["path"], scope["method"]
         route = path.removeprefix(self._prefix) if path.startswith(self._prefix) else ""
-        if route in self._posts:
+        if route in self._posts or route in self._releases:
             if method != "POST":
                 return self._wrong_method(method, b"POST")
             return await self._post(route, dict(scope["headers"]), receive)
@@ -80,7 +93,8 @@ class EndpointApp:
             if method not in ("GET", "HEAD"):
                 return self._wrong_method(method, b"GET, HEAD")
             return self._get(route, dict(scope["headers"]))
-        routes = ", ".join(f"{self._prefix}{known}" for known in (*self._posts, *self._gets, "docs"))
+        known_routes = (*self._posts, *self._releases, *self._gets, "docs")
+        routes = ", ".join(f"{self._prefix}{known}" for known in known_routes)
         return self._endpoint.refuse(404, f"no such path; there are {routes}.")
 
     def _get(self, route: str, headers: dict[bytes, bytes]) -> Reply:
@@ -102,7 +116,22 @@ class EndpointApp:
                 f"a body may have at most {self._max_body_bytes:,} bytes (serving.max_body_bytes); "
                 "send several requests.",
             )
+        if route in self._releases:
+            return await self._release(route, headers.get(b"authorization"), body)
         return await self._answer(self._posts[route], body)
+
+    async def _release(self, route: str, authorization: bytes | None, body: bytes) -> Reply:
+        asked = partial(self._releases[route], authorization, body)
+        try:
+            release = await asyncio.get_running_loop().run_in_executor(self._moves, asked)
+            return Reply(200, json.dumps(release.to_json()).encode())
+        except RaypipeError as error:
+            status = status_of(error)
+            challenge = ((b"www-authenticate", b"Bearer"),) if status == 401 else ()
+            return self._endpoint.refuse(status, str(error), challenge)
+        except Exception as error:  # noqa: BLE001 - a broken release must not cost more than this answer
+            _log.exception("a release failed")
+            return self._endpoint.refuse(500, f"the release failed: {type(error).__name__}: {error}")
 
     async def _answer(self, answer: Callable[[bytes], Reply], body: bytes) -> Reply:
         try:
@@ -147,10 +176,10 @@ class EndpointApp:
                 return
 
     async def _watch(self) -> None:
-        """Poll the pointer; the poll itself, which may load a version, runs in a thread."""
+        """Look at the pointer again and again."""
         while True:
             await asyncio.sleep(self._endpoint.settings.poll_interval_s)
-            await asyncio.to_thread(self._endpoint.versions.poll)
+            await self.look()
 
     async def _stop(self) -> None:
         if self._watcher is not None:
@@ -158,4 +187,5 @@ class EndpointApp:
             with suppress(asyncio.CancelledError):
                 await self._watcher
         self._batches.shutdown()
+        self._moves.shutdown()
         self._endpoint.close()

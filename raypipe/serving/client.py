@@ -7,12 +7,16 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import urlsplit
 
-from raypipe.core.errors import ServingError
+from raypipe.core.errors import RaypipeError, ServingError, StaleEpoch, UnknownVersion
 from raypipe.core.ids import Json
 
 POLL_INTERVAL_S = 0.05
+RETRY_INTERVAL_S = 0.25
+_PASSING = (429, 502, 503, 504)
+"""What Serve, or the proxy before it, answers when a replica has too much to do or was just lost."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,15 @@ class EndpointStatus:
                 return EndpointStatus(version, epoch, replica, None, None, fields)
 
 
+@dataclass(frozen=True)
+class ReleaseReply:
+    """What became of a release over HTTP; `is_new` is false where it had been done before."""
+
+    version: str
+    epoch: int
+    is_new: bool
+
+
 def read_status(url: str, timeout_s: float = 5.0) -> EndpointStatus:
     """Ask the endpoint at `url` for its status; raises ServingError where none answers."""
     reply = ask(url, "GET", "status", timeout_s=timeout_s)
@@ -68,12 +81,60 @@ def feedback(url: str, body: Json, timeout_s: float = 60.0) -> EndpointReply:
     return ask(url, "POST", "feedback", body, timeout_s)
 
 
-def ask(url: str, method: str, route: str, body: Json = None, timeout_s: float = 60.0) -> EndpointReply:
+def release(
+    url: str,
+    route: Literal["promote", "rollback"],
+    body: Mapping[str, Json],
+    token: str,
+    *,
+    patience_s: float = 10.0,
+    sleep: Callable[[float], None] = time.sleep,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> ReleaseReply:
+    """Ask the endpoint for another version, again where it is lost on the way.
+
+    `body` says by `expected` and `epoch` what was seen before, so that a repeat changes nothing. Raises
+    UnknownVersion, StaleEpoch where another release came in between, and ServingError.
+    """
+    deadline = monotonic() + patience_s
+    while True:
+        try:
+            reply = ask(url, "POST", route, body, token=token)
+        except ServingError:
+            if monotonic() >= deadline:
+                raise
+        else:
+            if not _is_passing(reply) or monotonic() >= deadline:
+                return _released(url, reply)
+        sleep(RETRY_INTERVAL_S)
+
+
+def _is_passing(reply: EndpointReply) -> bool:
+    """Return whether somebody on the way answered, and not the endpoint, which gives its reason."""
+    return reply.status in _PASSING and not (isinstance(reply.body, Mapping) and "error" in reply.body)
+
+
+def _released(url: str, reply: EndpointReply) -> ReleaseReply:
+    match reply.body:
+        case {"version": str(version), "epoch": int(epoch), "is_new": bool(is_new)} if reply.status == 200:
+            return ReleaseReply(version, epoch, is_new)
+        case {"error": {"message": str(message)}}:
+            kinds: dict[int, type[RaypipeError]] = {404: UnknownVersion, 409: StaleEpoch}
+            raise kinds.get(reply.status, ServingError)(message)
+        case other:
+            raise ServingError(f"{url} must answer with a release. Got {reply.status}: {str(other)[:200]}.")
+
+
+def ask(
+    url: str, method: str, route: str, body: Json = None, timeout_s: float = 60.0, token: str | None = None
+) -> EndpointReply:
     """Send one request to an endpoint; raises ServingError where it cannot be reached or answers no JSON."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
     sent = None if body is None else json.dumps(body).encode()
     headers = {} if body is None else {"content-type": "application/json"}
+    if token is not None:
+        headers["authorization"] = f"Bearer {token}"
     try:
         connection.request(method, f"{parts.path}/{route}", sent, headers)
         response = connection.getresponse()

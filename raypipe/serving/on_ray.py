@@ -6,32 +6,40 @@ code replaces replicas, new ones before old ones.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import secrets
 import socket
+import threading
+from concurrent.futures import Future
 
 import ray
 from ray import serve
 from ray.serve.config import AutoscalingConfig
+from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import LoggingConfig
 
 from raypipe.core.clock import SystemClock
 from raypipe.core.errors import ServingError
+from raypipe.core.home import Home
 from raypipe.monitoring.on_ray import RayMetrics
 from raypipe.serving.app import EndpointApp
 from raypipe.serving.client import EndpointStatus, read_status, wait_for_epoch
 from raypipe.serving.config import ServingSettings
 from raypipe.serving.metrics import start_export
-from raypipe.serving.pointer import read_pointer
+from raypipe.serving.pointer import Pointer, read_pointer
 from raypipe.serving.replica import build_app
 from raypipe.serving.spec import EndpointSpec
+from raypipe.serving.token import keep_token
 
 DEPLOYMENT = "endpoint"
 HEALTH_CHECK_PERIOD_S = 2.0
 HEALTH_CHECK_TIMEOUT_S = 30.0
 SHUTDOWN_TIMEOUT_S = 10.0
 N_START_ATTEMPTS = 3
+BROADCAST_TIMEOUT_S = 60.0
+_log = logging.getLogger("raypipe.serving")
 
 
 @serve.ingress()
@@ -40,13 +48,57 @@ class EndpointReplica:
 
     def __init__(self, spec: EndpointSpec) -> None:
         self._spec = spec
+        self._built: EndpointApp | None = None
+
+    async def look(self) -> int:
+        """Follow the pointer now, and return the epoch that answers then; `Broadcast` calls it."""
+        if self._built is None:
+            raise ServingError("this replica is starting; it reads the pointer by itself.")
+        return await self._built.look()
 
     def __serve_build_asgi_app__(self) -> EndpointApp:
         # Ray bounds the threads of OpenMP only; polars reads this when it is first imported.
         os.environ.setdefault("POLARS_MAX_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
-        app = build_app(self._spec, f"r{secrets.token_hex(4)}", SystemClock())
+        app = self._built = build_app(self._spec, f"r{secrets.token_hex(4)}", SystemClock())
         start_export(app.endpoint, RayMetrics().export)
         return app
+
+
+class Broadcast:
+    """Tells the running replicas of an endpoint that the pointer has moved.
+
+    Ray's broadcast hears of new replicas only on a loop that lives on, so this has one of its own, in a
+    thread that ends with its process. Replicas that are starting or unreachable are not told: all poll.
+    """
+
+    def __init__(self, pipeline: str) -> None:
+        self._pipeline = pipeline
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="broadcast", daemon=True)
+        self._handle: DeploymentHandle | None = None
+
+    def tell(self, pointer: Pointer) -> Future[tuple[int, ...]]:
+        """Begin to tell; return what will hold the epochs of the replicas that were reached. Never raises."""
+        if not self._thread.is_alive():
+            self._thread.start()
+        return asyncio.run_coroutine_threadsafe(self._tell(pointer), self._loop)
+
+    async def _tell(self, pointer: Pointer) -> tuple[int, ...]:
+        try:
+            told = self._replicas().broadcast("look")
+            found = await told.results_async(timeout_s=BROADCAST_TIMEOUT_S, return_exceptions=True)
+        except Exception as error:  # noqa: BLE001 - whatever Serve raises, replicas find it by polling
+            self._handle = None  # Serve may have been started anew, which an old handle never hears of.
+            found = [error]
+        for one in found:
+            if not isinstance(one, int):
+                _log.warning("a replica of %s was not told of %s: %s", self._pipeline, pointer, one)
+        return tuple(one for one in found if isinstance(one, int))
+
+    def _replicas(self) -> DeploymentHandle:
+        if self._handle is None:
+            self._handle = serve.get_deployment_handle(DEPLOYMENT, self._pipeline)
+        return self._handle
 
 
 def deploy(spec: EndpointSpec, timeout_s: float = 120.0) -> str:
@@ -60,11 +112,17 @@ def deploy(spec: EndpointSpec, timeout_s: float = 120.0) -> str:
         raise ServingError(
             f"no version of {spec.name} is released yet; run the pipeline, or promote a version."
         )
+    keep_operator_token(spec)
     _start_serve(spec.settings)
     if not _runs(spec):
         _run(spec, pointer.version)
     wait_for_epoch(spec.url, pointer.epoch, timeout_s=timeout_s, n_replicas=spec.settings.replicas.min)
     return spec.url
+
+
+def keep_operator_token(spec: EndpointSpec) -> None:
+    """Make the token that an operator shows to the endpoint, unless its home has one."""
+    keep_token(Home(spec.home).operator_token, secrets.token_hex(32))
 
 
 def bind(spec: EndpointSpec) -> serve.Application:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from raypipe.core.ids import Json
 from raypipe.data.schema import Column, ColumnKind
+from raypipe.serving.releases import MAX_REASON_CHARACTERS
 from raypipe.serving.request import MAX_ID_CHARACTERS
 from raypipe.serving.swap import LoadedVersion
 from raypipe.training.task import ClassValue, Task
@@ -26,6 +27,15 @@ _REFUSALS = {
     "413": "The request is too large.",
     "415": "The content type is not application/json.",
     "422": "No row (or label) of the request is valid.",
+}
+_RELEASE_REFUSALS = {
+    "400": "The body is not JSON of this form.",
+    "401": "No operator's token is shown.",
+    "403": "It is not the token of the endpoint's home.",
+    "404": "No such version, or none to go back to.",
+    "409": "Another release came in between.",
+    "422": "The version cannot serve; the one before it goes on.",
+    "503": "The release could not be recorded; ask again later.",
 }
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"
@@ -49,11 +59,18 @@ def openapi(name: str, loaded: LoadedVersion) -> dict[str, Json]:
             f"/{name}/feedback": {
                 "post": _post("Report labels", "FeedbackRequest", "FeedbackResponse", "503")
             },
+            f"/{name}/promote": {"post": _release("Make a version the champion", "PromoteRequest")},
+            f"/{name}/rollback": {
+                "post": _release("Go back to the champion before the present one", "RollbackRequest")
+            },
             f"/{name}/status": {"get": _get("Which version answers, and what was done")},
             f"/{name}/health": {"get": _get("Whether requests are answered")},
             f"/{name}/openapi.json": {"get": _get("This document")},
         },
-        "components": {"schemas": _schemas(loaded)},
+        "components": {
+            "schemas": _schemas(loaded) | _release_schemas(),
+            "securitySchemes": {"operator": {"type": "http", "scheme": "bearer"}},
+        },
     }
 
 
@@ -117,14 +134,35 @@ def _schemas(loaded: LoadedVersion) -> dict[str, Json]:
     }
 
 
+def _release_schemas() -> dict[str, Json]:
+    text: Json = {"type": "string"}
+    optional: Json = {"type": ["string", "null"]}
+    epoch: Json = {
+        "type": ["integer", "null"],
+        "description": "The newest that the caller has seen; a change of the champion since is refused.",
+    }
+    reason: Json = {"type": "string", "maxLength": MAX_REASON_CHARACTERS}
+    return {
+        "PromoteRequest": _closed(
+            {"version": text, "expected": optional, "epoch": epoch, "reason": reason}, "version"
+        ),
+        "RollbackRequest": _closed({"expected": text, "epoch": epoch, "reason": reason}, "expected"),
+        "ReleaseResponse": _object(
+            {"version": text, "epoch": {"type": "integer"}, "is_new": {"type": "boolean"}},
+            "version",
+            "epoch",
+            "is_new",
+        ),
+    }
+
+
 def _row(loaded: LoadedVersion) -> dict[str, Json]:
     transform = loaded.predictor.transform
     used = {column.name: _column(column) for column in transform.inputs}
     unused = {name: {"description": "Accepted and not used."} for name in transform.ignored}
     required = [column.name for column in transform.inputs if not column.nullable]
     return {
-        **_object({**unused, **used}, *required),
-        "additionalProperties": False,
+        **_closed({**unused, **used}, *required),
         "examples": [loaded.example],
     }
 
@@ -149,19 +187,30 @@ def _feedback_example(loaded: LoadedVersion) -> Json:
 
 def _post(summary: str, request: str, response: str, *more: str) -> Json:
     refusals = _REFUSALS | dict.fromkeys(more, "The labels could not be kept; send them again later.")
-    error: Json = {"application/json": {"schema": _ref("Error")}}
-    answer: Json = {"application/json": {"schema": _ref(response)}}
-    return {
-        "summary": summary,
-        "requestBody": {"required": True, "content": {"application/json": {"schema": _ref(request)}}},
-        "responses": {
-            "200": {"description": "Answered.", "content": answer},
-            **{
-                code: {"description": text, "content": answer if code == "422" else error}
-                for code, text in refusals.items()
-            },
-        },
-    }
+    answered = _answered(response)
+    refused = _refused(refusals) | {"422": {"description": refusals["422"], "content": _json(response)}}
+    return {"summary": summary, **_takes(request), "responses": answered | refused}
+
+
+def _release(summary: str, request: str) -> Json:
+    responses = _answered("ReleaseResponse") | _refused(_RELEASE_REFUSALS)
+    return {"summary": summary, "security": [{"operator": []}], **_takes(request), "responses": responses}
+
+
+def _takes(request: str) -> dict[str, Json]:
+    return {"requestBody": {"required": True, "content": _json(request)}}
+
+
+def _answered(response: str) -> dict[str, Json]:
+    return {"200": {"description": "Answered.", "content": _json(response)}}
+
+
+def _refused(refusals: Mapping[str, str]) -> dict[str, Json]:
+    return {code: {"description": text, "content": _json("Error")} for code, text in refusals.items()}
+
+
+def _json(schema: str) -> Json:
+    return {"application/json": {"schema": _ref(schema)}}
 
 
 def _get(summary: str) -> Json:
@@ -171,6 +220,10 @@ def _get(summary: str) -> Json:
 
 def _object(properties: Mapping[str, Json], *required: str) -> dict[str, Json]:
     return {"type": "object", "properties": properties, "required": list(required)}
+
+
+def _closed(properties: Mapping[str, Json], *required: str) -> dict[str, Json]:
+    return {**_object(properties, *required), "additionalProperties": False}
 
 
 def _list(items: Json) -> Json:

@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING
 from raypipe.core.files import storage_errors, write_json
 from raypipe.core.ids import Json
 from raypipe.monitoring.reference import Reference, write_reference
-from raypipe.registry.card import CardColumn, CardEntry, CardPart, ModelCard, render_card
+from raypipe.processing.stored import write_transform
+from raypipe.registry.card import CardColumn, CardEntry, CardPart, CardWorth, ModelCard, render_card
+from raypipe.registry.manifest import ManifestDraft
 from raypipe.serving.golden import golden_rows, read_golden, write_golden
-from raypipe.serving.predictor import MODEL_FOLDER, TRANSFORM_NAME, Predictor
+from raypipe.serving.predictor import MODEL_FOLDER, Predictor
+from raypipe.training.frameworks import frameworks
+from raypipe.training.importance import IMPORTANCE_NAME, Importance
 from raypipe.training.leaderboard import BASELINE, Leaderboard
 from raypipe.training.models import load_model
 
@@ -46,6 +50,7 @@ class Package:
     leaderboard: Leaderboard
     profile: Profile | None = None
     """Of the training rows; made anew where it is not given."""
+    importance: Importance | None = None
 
 
 def write_package(folder: Path, package: Package) -> None:
@@ -56,14 +61,31 @@ def write_package(folder: Path, package: Package) -> None:
     with storage_errors(folder):
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(package.candidate.folder, folder / MODEL_FOLDER)
-    write_json(folder / TRANSFORM_NAME, package.transform.to_json())
+    write_transform(folder, package.transform)
     write_json(folder / SETTINGS_NAME, package.settings)
+    if package.importance is not None:
+        write_json(folder / IMPORTANCE_NAME, package.importance.to_json())
     write_reference(folder, _reference(package))
     model = load_model(folder / MODEL_FOLDER, package.candidate.format)
     rows = golden_rows(package.split.test, package.transform.inputs)
     write_golden(Predictor(package.transform, package.task, model), rows, folder)
     with storage_errors(folder):
         (folder / CARD_NAME).write_text(render_card(_card(package, _example(folder))), encoding="utf-8")
+
+
+def draft_of(package: Package) -> ManifestDraft:
+    """Return what the manifest says of the version."""
+    return ManifestDraft(
+        pipeline=package.pipeline,
+        data_version=package.data_version,
+        run=package.run,
+        task=package.task.to_json(),
+        family=package.candidate.family,
+        format=package.candidate.format,
+        params=package.candidate.params,
+        metrics=package.leaderboard.to_json(),
+        frameworks=frameworks(),
+    )
 
 
 def _reference(package: Package) -> Reference:
@@ -101,7 +123,29 @@ def _card(package: Package, example: Mapping[str, Json]) -> ModelCard:
         left_out=_columns(package.transform, used=False),
         example=example,
         limits=_limits(package),
+        worth=_worth(package.importance),
+        worth_measured_on="" if package.importance is None else package.importance.measured_on,
+        findings=_findings(package.importance),
     )
+
+
+def _worth(importance: Importance | None) -> tuple[CardWorth, ...]:
+    return tuple(
+        CardWorth(
+            one.column,
+            one.value.value,
+            one.value.low,
+            one.value.high,
+            tuple(found.flag for found in one.findings),
+        )
+        for one in (importance.columns if importance else ())
+        if one.value is not None
+    )
+
+
+def _findings(importance: Importance | None) -> tuple[str, ...]:
+    columns = importance.columns if importance else ()
+    return tuple(f"{found.flag}: {found.why}." for one in columns for found in one.findings)
 
 
 def _example(folder: Path) -> Mapping[str, Json]:

@@ -19,8 +19,12 @@ class Pointer:
     epoch: int
 
 
+class DamagedPointer(ServingError):
+    """The file holds no pointer."""
+
+
 def read_pointer(path: Path) -> Pointer | None:
-    """Return the pointer, or None where no version was released; raises ServingError for a damaged file."""
+    """Return the pointer, or None where no version was released; raises DamagedPointer, ServingError."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -30,9 +34,17 @@ def read_pointer(path: Path) -> Pointer | None:
     return _parse(path, data)
 
 
+def legible_pointer(path: Path) -> Pointer | None:
+    """Return the pointer as `read_pointer` does, and None for a damaged one, which a release replaces."""
+    try:
+        return read_pointer(path)
+    except DamagedPointer:
+        return None
+
+
 def write_pointer(path: Path, pointer: Pointer, disk: Disk = LOCAL_DISK) -> None:
     """Move the pointer; raises StaleEpoch unless the epoch is newer than the one that is there."""
-    current = read_pointer(path)
+    current = legible_pointer(path)
     if current is not None and pointer.epoch <= current.epoch:
         raise StaleEpoch(
             f"the epoch of {path} must grow: it is {current.epoch} (version {current.version}). Got "
@@ -50,7 +62,7 @@ def _parse(path: Path, data: bytes) -> Pointer:
         case {"version": str(version), "manifest_sha256": str(digest), "epoch": int(epoch)}:
             return Pointer(version, digest, epoch)
         case _:
-            raise ServingError(
+            raise DamagedPointer(
                 f"{path} must hold a version, a manifest_sha256 and an epoch as JSON. Got {data[:80]!r}: "
                 "it was changed by hand or damaged; promote a version to write it again."
             )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from raypipe.core.errors import ArtifactError, RaypipeError, ServingError
+from raypipe.core.errors import ArtifactError, ServingError
 from raypipe.data.schema import Value
+from raypipe.processing.stored import read_transform
 from raypipe.processing.transform import FittedTransform
 from raypipe.registry.manifest import Manifest, verify
 from raypipe.serving.golden import replay
@@ -20,7 +20,6 @@ from raypipe.training.task import ClassValue, Task
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TRANSFORM_NAME = "transform.json"
 MODEL_FOLDER = "model"
 MAX_ROWS_BY_ROW = 2_000
 """Up to so many rows (measured) the row path is faster than the table path; both give the same bits."""
@@ -89,15 +88,6 @@ def load_predictor(folder: Path, manifest_sha256: str) -> Predictor:
     )
     replay(predictor, folder)
     return predictor
-
-
-def read_transform(folder: Path) -> FittedTransform:
-    """Read the transform of a version's folder; raises ArtifactError for a file that is none."""
-    path = folder / TRANSFORM_NAME
-    try:
-        return FittedTransform.from_json(json.loads(path.read_bytes()))
-    except (RaypipeError, OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{path} cannot be read as a transform ({error}); restore the folder.") from error
 
 
 def _task(folder: Path, manifest: Manifest) -> Task:

@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from raypipe.core.errors import ServingError, UnknownVersion
+from raypipe.core.errors import ArtifactError, ServingError, StaleEpoch, UnknownVersion
 from raypipe.core.home import PipelineHome
+from raypipe.core.ids import Json
 from raypipe.core.progress import Progress, Step, silent
+from raypipe.registry.manifest import verify
 from raypipe.registry.store import Registry
+from raypipe.registry.values import AliasChange
 from raypipe.serving.client import wait_for_epoch
-from raypipe.serving.pointer import Pointer, read_pointer, write_pointer
+from raypipe.serving.pointer import Pointer, legible_pointer, write_pointer
 
 CHAMPION = "champion"
+BY_HAND = "promoted by hand"
+ROLLED_BACK = "rolled back"
+MAX_REASON_CHARACTERS = 500
+Follow: TypeAlias = Callable[[Pointer], object]
+"""Sees what answers come to a pointer; raises ServingError where it refuses."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """What a promotion or a rollback came to; `is_new` is false for one that was done before."""
+
+    pointer: Pointer
+    is_new: bool
+
+    def to_json(self) -> dict[str, Json]:
+        return {"version": self.pointer.version, "epoch": self.pointer.epoch, "is_new": self.is_new}
 
 
 @dataclass(frozen=True)
@@ -21,44 +41,62 @@ class Releases:
 
     registry: Registry
     folder: PipelineHome
-    n_replicas: int = 1
-    """How many replicas must follow before a promotion counts."""
     progress: Progress = silent
+    announce: Callable[[Pointer], object] | None = None
+    """Told of each move of the pointer; replicas follow all the same, and it does not raise."""
 
     def release(self, version: str, *, expected: str | None, reason: str) -> Pointer:
         """Make a version the champion and point the endpoint to it; replicas follow by themselves.
 
         `expected` is the present champion, None where there is none yet. Raises UnknownVersion for a version
-        that is not registered, StaleEpoch where another release was faster.
+        that is not registered, ArtifactError for one whose folder is not what was registered, and StaleEpoch
+        where another release was faster.
         """
-        name = self.folder.name
-        model = self.registry.model_version(name, version)
-        change = self.registry.set_alias(name, CHAMPION, version, expected=expected, reason=reason)
-        return self._point(Pointer(version, model.manifest_sha256, change.epoch))
+        model = self.registry.model_version(self.folder.name, version)
+        try:
+            verify(self.folder.model(version), model.manifest_sha256)
+        except ArtifactError as error:
+            stays = f", and {expected} stays the champion" if expected else ""
+            raise ArtifactError(f"{version} was refused{stays}: {error}") from error
+        return self._crown(version, expected=expected, reason=reason)
 
     def promote(
-        self, version: str, *, expected: str | None, reason: str, url: str | None, timeout_s: float = 60.0
-    ) -> Pointer:
-        """Release a version, and see the endpoint at `url` follow (None: no endpoint is up).
+        self,
+        version: str,
+        *,
+        expected: str | None,
+        reason: str,
+        epoch: int | None = None,
+        follow: Follow | None = None,
+    ) -> Release:
+        """Release a version, and see the endpoint `follow` (None: no endpoint is up).
 
-        Where the version is the champion already, only the endpoint is looked at. Raises ServingError where
-        the endpoint refuses: then what served before is the champion again, unless another release came in
-        between.
+        `epoch` is the newest that the caller had seen: a change of the champion since then is a StaleEpoch,
+        so that a repeat that comes late undoes nothing. Where the version is the champion already, only the
+        endpoint is looked at. Raises what `release` does, and ServingError where the endpoint refuses: then
+        what served before is the champion again, unless another release came in between.
         """
-        if self.registry.alias(self.folder.name, CHAMPION) == version:
-            known = read_pointer(self.folder.pointer)
-            pointer = known if known is not None and known.version == version else self.point_again()
-        else:
-            pointer = self.release(version, expected=expected, reason=reason)
-        if url is None:
-            return pointer
+        release = self._moved(version, expected, epoch, reason)
+        if follow is None:
+            return release
         try:
-            wait_for_epoch(url, pointer.epoch, timeout_s=timeout_s, n_replicas=self.n_replicas)
+            follow(release.pointer)
         except ServingError as error:
             if expected is not None and expected != version:
-                self.release(expected, expected=version, reason=f"{version} was refused: {error}")
+                # Unproven: damaged or not, it is what the replicas still hold.
+                self._crown(expected, expected=version, reason=f"{version} was refused: {error}")
             raise
-        return pointer
+        return release
+
+    def rollback(
+        self, *, expected: str, reason: str, epoch: int | None = None, follow: Follow | None = None
+    ) -> Release:
+        """Go from the champion `expected` back to the one before it; a repeat goes back no further.
+
+        Raises UnknownVersion if no other was released before, and what `promote` does.
+        """
+        target = self._back_from(expected)
+        return self.promote(target, expected=expected, reason=reason, epoch=epoch, follow=follow)
 
     def point_again(self) -> Pointer:
         """Write the pointer to the champion anew, where a crash or a hand left it behind the registry."""
@@ -67,18 +105,81 @@ class Releases:
         epoch = self.registry.next_epoch(name)
         return self._point(Pointer(champion.version, champion.manifest_sha256, epoch))
 
-    def previous(self) -> str:
-        """Return the version to roll back to; raises UnknownVersion if no other was released before."""
-        changes = self.registry.alias_history(self.folder.name, CHAMPION)
-        standing = undone([change.version for change in reversed(changes)])
+    def _moved(self, version: str, expected: str | None, epoch: int | None, reason: str) -> Release:
+        if self._is_champion(version):
+            return Release(self._settled(version), is_new=False)
+        newest = next(iter(self._changes()), None)
+        if newest is not None and epoch is not None and newest.epoch > epoch:
+            raise self._stale(newest, expected, epoch)
+        try:
+            return Release(self.release(version, expected=expected, reason=reason), is_new=True)
+        except StaleEpoch:
+            if not self._is_champion(version):
+                raise
+            return Release(self._settled(version), is_new=False)  # A repeat of this very request was faster.
+
+    def _back_from(self, expected: str) -> str:
+        """Return the version before `expected`, also where the champion went back from it to that already."""
+        changes = self._changes()
+        versions = [change.version for change in reversed(changes)]
+        if versions[-1:] == [expected]:
+            return self._before(versions)
+        if changes and changes[0].previous == expected and undone(versions[:-1])[-2:-1] == versions[-1:]:
+            return versions[-1]
+        raise self._stale(next(iter(changes), None), expected, None)
+
+    def _before(self, versions: Sequence[str]) -> str:
+        standing = undone(versions)
         if len(standing) < 2:
             raise UnknownVersion(f"{self.folder.name} has had no other champion to roll back to.")
         return standing[-2]
 
+    def _stale(self, newest: AliasChange | None, expected: str | None, epoch: int | None) -> StaleEpoch:
+        found = f"{newest.version}, epoch {newest.epoch}" if newest else "none"
+        seen = "" if epoch is None else f", as of epoch {epoch}"
+        return StaleEpoch(
+            f"the champion of {self.folder.name} must still be {expected or 'none'}{seen}. Got {found}: "
+            "another release was faster; see `raypipe history`, then decide again."
+        )
+
+    def _changes(self) -> tuple[AliasChange, ...]:
+        return self.registry.alias_history(self.folder.name, CHAMPION)
+
+    def _is_champion(self, version: str) -> bool:
+        return self.registry.alias(self.folder.name, CHAMPION) == version
+
+    def _settled(self, version: str) -> Pointer:
+        """Return the pointer to the champion, written anew where a process died before it had."""
+        known = legible_pointer(self.folder.pointer)
+        return known if known is not None and known.version == version else self.point_again()
+
+    def _crown(self, version: str, *, expected: str | None, reason: str) -> Pointer:
+        name = self.folder.name
+        model = self.registry.model_version(name, version)
+        change = self.registry.set_alias(name, CHAMPION, version, expected=expected, reason=reason)
+        return self._point(Pointer(version, model.manifest_sha256, change.epoch))
+
     def _point(self, pointer: Pointer) -> Pointer:
-        write_pointer(self.folder.pointer, pointer)
+        try:
+            write_pointer(self.folder.pointer, pointer)
+        except StaleEpoch:
+            known = legible_pointer(self.folder.pointer)
+            if known is None or known.version != pointer.version:
+                raise
+            pointer = known  # A repeat of this very request was faster.
         self.progress(Step("release", f"{pointer.version} is the champion, epoch {pointer.epoch}"))
+        if self.announce is not None:
+            self.announce(pointer)
         return pointer
+
+
+def answers_at(url: str, n_replicas: int, timeout_s: float = 60.0) -> Follow:
+    """Return what waits until `n_replicas` replicas of the endpoint at `url` answer with a pointer."""
+
+    def follow(pointer: Pointer) -> None:
+        wait_for_epoch(url, pointer.epoch, timeout_s=timeout_s, n_replicas=n_replicas)
+
+    return follow
 
 
 def undone(releases: Sequence[str]) -> list[str]:

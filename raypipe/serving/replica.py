@@ -5,9 +5,13 @@ from __future__ import annotations
 from functools import partial
 
 from raypipe.core.clock import Clock
+from raypipe.core.home import Home
+from raypipe.registry.store import Registry
 from raypipe.serving.app import EndpointApp
 from raypipe.serving.capture import open_capture
 from raypipe.serving.endpoint import Endpoint
+from raypipe.serving.operator import Operator
+from raypipe.serving.releases import Releases
 from raypipe.serving.spec import EndpointSpec
 from raypipe.serving.swap import VersionHolder, load_version
 
@@ -20,14 +24,15 @@ def build_app(spec: EndpointSpec, replica: str, clock: Clock) -> EndpointApp:
     """
     versions = VersionHolder(spec.folder.pointer, partial(load_version, spec.folder), clock)
     capture = open_capture(spec.folder, spec.settings.capture, replica, clock)
-    return EndpointApp(
-        Endpoint(
-            spec.name,
-            spec.settings,
-            versions=versions,
-            capture=capture,
-            clock=clock,
-            replica=replica,
-            spec_id=spec.id,
-        )
+    endpoint = Endpoint(
+        spec.name,
+        spec.settings,
+        versions=versions,
+        capture=capture,
+        clock=clock,
+        replica=replica,
+        spec_id=spec.id,
     )
+    home = Home(spec.home)
+    releases = Releases(Registry(home.registry_url, clock), spec.folder)
+    return EndpointApp(endpoint, Operator(home.operator_token, releases, versions.follow))

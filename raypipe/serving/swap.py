@@ -69,8 +69,9 @@ class VersionHolder:
     """Holds the version that answers, and swaps it when the pointer moves to a newer epoch.
 
     A request takes `current` once and keeps it to its end. `poll` blocks while a version loads: call it from
-    a thread. It never raises: what cannot be loaded is refused and told by `refusal`, and what answered
-    before goes on. The constructor raises ServingError where the pointer's version cannot be loaded.
+    one thread, that of whatever moves versions. It never raises: what cannot be loaded is refused and told by
+    `refusal`, and what answered before goes on. The constructor raises ServingError where the pointer's
+    version cannot be loaded.
     """
 
     def __init__(self, path: Path, load: Callable[[Pointer], LoadedVersion], clock: Clock) -> None:
@@ -111,6 +112,14 @@ class VersionHolder:
             self._refuse(pointer, f"epoch {pointer.epoch} is not newer than {held.epoch}, which serves.")
         else:
             self._take_over(pointer)
+
+    def follow(self, pointer: Pointer) -> None:
+        """Take over what was just released; raises ServingError where it is refused."""
+        self.poll()
+        held = self._current.loaded.pointer
+        if held.epoch < pointer.epoch:
+            why = self._refusal.message if self._refusal else "the pointer did not move"
+            raise ServingError(f"{pointer.version} was refused, and {held.version} goes on: {why}")
 
     def _first(self) -> ServedVersion:
         pointer = read_pointer(self._path)

@@ -21,11 +21,17 @@ import numpy.typing as npt
 
 from raypipe.core.errors import SchemaError
 from raypipe.core.ids import Json
+from raypipe.stats.buckets import bucketed
 
 BOUND = 50_000
+_SPARE = 2
+"""How many times the bound of values are looked at, so that enough distinct ones are among them."""
+_FEW = 16_384
+"""Up to so many distinct values are counted without sorting."""
+_BLOCK = 32_768
 Counted: TypeAlias = str | int | float
 """A value that is counted; those of one column are all of one type."""
-Numbers: TypeAlias = npt.NDArray[np.int64] | npt.NDArray[np.uint64] | npt.NDArray[np.float64]
+Numbers: TypeAlias = npt.NDArray[np.int64 | np.uint64 | np.float64]
 Hashes = npt.NDArray[np.uint64]
 
 
@@ -60,6 +66,17 @@ class ValueCounts:
             kept = _survives(hashes, level)
             values, counts = values[kept], counts[kept]
         return cls(bound, level, dict(zip((values + 0).tolist(), counts.tolist(), strict=True)))
+
+    @classmethod
+    def of_repeated(cls, values: Numbers, bound: int = BOUND) -> ValueCounts:
+        """Count integers or finite floats, each as often as it is there."""
+        level = (len(values) // (_SPARE * bound)).bit_length()
+        while level:
+            distinct, counts = np.unique(_surviving(values, level), return_counts=True)
+            if len(distinct) > bound:
+                return cls.of_numbers(distinct, counts, bound)
+            level = max(0, level - (2 * bound // (len(distinct) + 1)).bit_length())
+        return cls.of_numbers(*_distinct(values), bound)
 
     @property
     def is_exact(self) -> bool:
@@ -115,6 +132,21 @@ class ValueCounts:
                 return cls(bound, level, _paired(values, counts))
             case _:
                 raise SchemaError(f"Counts must have a bound, a level, values, counts. Got {value!r:.200}.")
+
+
+def _distinct(values: Numbers) -> tuple[Numbers, npt.NDArray[np.int64]]:
+    """Return the distinct values and how often each is there."""
+    if len(values) > _FEW:
+        shift, keys, counts = bucketed((values + 0).view(np.int64), _FEW)
+        if shift == 0:
+            return keys.view(values.dtype), counts
+    return np.unique(values + 0, return_counts=True)
+
+
+def _surviving(values: Numbers, level: int) -> Numbers:
+    """Return the values whose hash starts with `level` zero bits, block by block within the cache."""
+    blocks = (values[start : start + _BLOCK] + 0 for start in range(0, len(values), _BLOCK))
+    return np.concatenate([block[_survives(_mixed(block.view(np.uint64)), level)] for block in blocks])
 
 
 def _paired(values: Sequence[Json], counts: str) -> dict[Counted, int]:

@@ -27,6 +27,7 @@ import numpy.typing as npt
 
 from raypipe.core.errors import SchemaError
 from raypipe.core.ids import Json
+from raypipe.stats.buckets import Keys, bucketed, grouped, needed_shift
 
 BOUND = 4096
 _NEXT_TO_ZERO = 1e-100
@@ -34,8 +35,6 @@ _NEXT_TO_ZERO = 1e-100
 _SIGN_FREE = np.int64(2**63 - 1)
 _LARGEST_KEY = 0x7FEF_FFFF_FFFF_FFFF
 _SMALLEST_KEY = -_LARGEST_KEY - 1
-
-Keys = npt.NDArray[np.int64]
 
 
 def order_keys(values: npt.NDArray[np.float64]) -> Keys:
@@ -73,15 +72,16 @@ class QuantileSketch:
         """Count finite values, the i-th one `counts[i]` times (once where not given); `bound` is >= 2."""
         if not len(values):
             return cls(bound)
-        if counts is None:
-            counts = np.ones(len(values), np.int64)
         keys = order_keys(values)
-        if np.any(keys[1:] < keys[:-1]):
+        low, high = values_of_keys(np.array([keys.min(), keys.max()])).tolist()
+        if counts is None:
+            shift, buckets, counts = bucketed(keys, bound)
+        else:
             order = np.argsort(keys)
             keys, counts = keys[order], counts[order]
-        low, high = values_of_keys(keys[[0, -1]]).tolist()
-        shift = _needed_shift(keys, bound)
-        return cls(bound, shift, *_bucketed(keys >> shift, counts), min=low, max=high)
+            shift = needed_shift(keys, bound)
+            buckets, counts = grouped(keys >> shift, counts)
+        return cls(bound, shift, tuple(buckets.tolist()), tuple(counts.tolist()), low, high)
 
     @property
     def n(self) -> int:
@@ -100,6 +100,17 @@ class QuantileSketch:
         share = (rank - (int(before[i]) - self.counts[i]) - 0.5) / self.counts[i]
         return min(max(self._inside(self.buckets[i], share), self.min), self.max)
 
+    def ranges(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+        """Return the smallest and the largest value that each bucket can hold, and how many it holds."""
+        buckets, counts = np.array(self.buckets, np.int64), np.array(self.counts, np.int64)
+        if self.min is None or self.max is None:
+            return np.zeros(0), np.zeros(0), counts
+        first = np.maximum(buckets << self.shift, _SMALLEST_KEY)
+        last = np.minimum((buckets << self.shift) | ((1 << self.shift) - 1), _LARGEST_KEY)
+        low, high = values_of_keys(first), values_of_keys(last)
+        high = np.where((low == 0.0) & (high < _NEXT_TO_ZERO), 0.0, high)
+        return np.maximum(low, self.min), np.minimum(high, self.max), counts
+
     def _inside(self, bucket: int, share: float) -> float:
         first = max(bucket << self.shift, _SMALLEST_KEY)
         last = min(((bucket + 1) << self.shift) - 1, _LARGEST_KEY)
@@ -117,13 +128,15 @@ class QuantileSketch:
         counts = np.array(self.counts + other.counts, np.int64)
         order = np.argsort(keys, kind="stable")
         keys, counts = keys[order], counts[order]
-        more = _needed_shift(keys, self.bound)
+        more = needed_shift(keys, self.bound)
+        keys, counts = grouped(keys >> more, counts)
         low = [sketch.min for sketch in (self, other) if sketch.min is not None]
         high = [sketch.max for sketch in (self, other) if sketch.max is not None]
         return QuantileSketch(
             self.bound,
             shift + more,
-            *_bucketed(keys >> more, counts),
+            tuple(keys.tolist()),
+            tuple(counts.tolist()),
             min=min(low, default=None),
             max=max(high, default=None),
         )
@@ -159,25 +172,6 @@ class QuantileSketch:
                 return cls(bound, shift, buckets, _integers(counts), _float(low), _float(high))
             case _:
                 raise SchemaError(f"A sketch must have bound, shift, buckets and counts. Got {value!r:.200}.")
-
-
-def _needed_shift(sorted_keys: Keys, bound: int) -> int:
-    """Return the smallest s for which `sorted_keys >> s` has at most `bound` distinct values.
-
-    Neighbours differ after a shift by s when their exclusive or is longer than s bits; at most bound - 1 may.
-    """
-    if len(sorted_keys) <= bound:
-        return 0
-    differing = (sorted_keys[1:] ^ sorted_keys[:-1]).view(np.uint64)
-    place = len(differing) - bound
-    return int(np.partition(differing, place)[place]).bit_length()
-
-
-def _bucketed(sorted_buckets: Keys, counts: npt.NDArray[np.int64]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    if not len(sorted_buckets):
-        return (), ()
-    starts = np.flatnonzero(np.concatenate(([True], sorted_buckets[1:] != sorted_buckets[:-1])))
-    return tuple(sorted_buckets[starts].tolist()), tuple(np.add.reduceat(counts, starts).tolist())
 
 
 def _integers(text: str) -> tuple[int, ...]:

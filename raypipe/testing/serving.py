@@ -10,11 +10,13 @@ from raypipe.core.ids import Json
 from raypipe.data.schema import Column, Value
 from raypipe.processing.report import FeatureChoice
 from raypipe.processing.steps import FittedCategory, FittedDate, FittedNumber
+from raypipe.processing.stored import write_transform
 from raypipe.processing.transform import FittedTransform
 from raypipe.registry.manifest import ManifestDraft, write_manifest
+from raypipe.registry.store import ModelVersion, Registry
 from raypipe.serving.golden import write_golden
 from raypipe.serving.pointer import Pointer
-from raypipe.serving.predictor import MODEL_FOLDER, TRANSFORM_NAME, Predictor
+from raypipe.serving.predictor import MODEL_FOLDER, Predictor
 from raypipe.training.models import Model
 from raypipe.training.task import Task
 
@@ -53,26 +55,39 @@ def write_tiny_version(
     folder: PipelineHome, version: str, epoch: int, *, model: Model | None = None, task: Task = TINY_TASK
 ) -> Pointer:
     """Write a version's folder with its manifest, and return the pointer that would release it."""
-    place = folder.model(version)
     model = model or tiny_model()
-    predictor = Predictor(tiny_transform(), task, model)
+    _write(Predictor(tiny_transform(), task, model), folder.model(version))
+    return Pointer(version, seal(folder, version, model.format, task), epoch)
+
+
+def register_tiny_version(
+    registry: Registry, folder: PipelineHome, *, model: Model | None = None
+) -> ModelVersion:
+    """Register a version as a run does."""
+    model = model or tiny_model()
+    staged = folder.root / "staged"
+    _write(Predictor(tiny_transform(), TINY_TASK, model), staged)
+    return registry.register(folder.name, staged, folder.models, _draft(folder, model.format, TINY_TASK))
+
+
+def _write(predictor: Predictor, place: Path) -> None:
     write_files(predictor, place)
     write_golden(predictor, [TINY_ROW, {**TINY_ROW, "amount": None, "colour": "green"}], place)
-    return Pointer(version, seal(folder, version, model.format, task), epoch)
 
 
 def write_files(predictor: Predictor, place: Path) -> None:
     """Write the transform and the model of a version."""
-    from raypipe.core.files import write_json
-
     (place / MODEL_FOLDER).mkdir(parents=True)
     predictor.model.save(place / MODEL_FOLDER)
-    write_json(place / TRANSFORM_NAME, predictor.transform.to_json())
+    write_transform(place, predictor.transform)
 
 
 def seal(folder: PipelineHome, version: str, format: str, task: Task = TINY_TASK) -> str:
     """Write the manifest over what lies in a version's folder, and return its digest."""
-    task_json: Json = task.to_json()
-    draft = ManifestDraft(folder.name, "d-0", "run-0", task_json, "tiny", format, {}, {}, {})
-    created_at = datetime(2026, 1, 1, tzinfo=UTC)
+    draft, created_at = _draft(folder, format, task), datetime(2026, 1, 1, tzinfo=UTC)
     return write_manifest(folder.model(version), draft, version=version, created_at=created_at)
+
+
+def _draft(folder: PipelineHome, format: str, task: Task) -> ManifestDraft:
+    task_json: Json = task.to_json()
+    return ManifestDraft(folder.name, "d-0", "run-0", task_json, "tiny", format, {}, {}, {})

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class Comparison:
     """A challenger beside the champion; a positive `gain` is for the challenger, whatever the metric.
 
-    Scores and ends of the 95% interval are None where the rows do not define them, and where a model's
-    answers are no finite numbers.
+    Scores and ends of the 95% interval are None where the rows do not define them, and where a model has no
+    usable answers: then its error says why.
     """
 
     metric: str
@@ -35,6 +35,8 @@ class Comparison:
     gain: float | None
     gain_low: float | None
     gain_high: float | None
+    champion_error: str = ""
+    challenger_error: str = ""
 
     def to_json(self) -> Json:
         return asdict(self)
@@ -45,11 +47,28 @@ class Comparison:
         return Comparison(**value)
 
 
+@dataclass(frozen=True)
+class Answers:
+    """What a version predicts of the rows that judge; where `values` is None, `error` says why."""
+
+    version: str
+    values: Float64Array | None
+    error: str = ""
+
+    @property
+    def problem(self) -> str:
+        """Why the answers cannot be scored; empty where they can."""
+        if self.values is None:
+            return self.error or "it gave no answers"
+        n_bad = sum(not np.isfinite(answer).all() for answer in self.values)
+        return f"{n_bad} of its {len(self.values)} answers are no finite numbers" if n_bad else ""
+
+
 def compare(
     task: Task,
     y: NDArray[np.int64] | NDArray[np.float64],
-    champion: tuple[str, Float64Array],
-    challenger: tuple[str, Float64Array],
+    champion: Answers,
+    challenger: Answers,
     *,
     seed: int,
 ) -> Comparison:
@@ -60,22 +79,24 @@ def compare(
     metric = METRICS[task.metric]
     sign = 1.0 if metric.larger_is_better else -1.0
     scored = [
-        metric.prepare(y, prediction) if np.isfinite(prediction).all() else _undefined
-        for _, prediction in (champion, challenger)
+        _undefined if one.problem or one.values is None else metric.prepare(y, one.values)
+        for one in (champion, challenger)
     ]
     old, new = (score(np.ones(len(y))) for score in scored)
     draws = bootstrap(scored, len(y), seed=seed, block_length=block_length_for(len(y)))
     low, high = percentile_interval(sign * (draws[:, 1] - draws[:, 0]))
     return Comparison(
         metric=metric.name,
-        champion=champion[0],
-        challenger=challenger[0],
+        champion=champion.version,
+        challenger=challenger.version,
         n_rows=len(y),
         champion_score=_finite(old),
         challenger_score=_finite(new),
         gain=_finite(sign * (new - old)),
         gain_low=_finite(low),
         gain_high=_finite(high),
+        champion_error=champion.problem,
+        challenger_error=challenger.problem,
     )
 
 

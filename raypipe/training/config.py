@@ -28,6 +28,16 @@ class TrialResources(Settings):
     max_concurrent: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
 
 
+class ImportanceSettings(Settings):
+    """How the importance of columns is measured: by shuffling each among validation rows."""
+
+    enabled: bool = True
+    rows: Annotated[int, Field(ge=100)] = 5_000
+    """At most so many validation rows are used, drawn by `training.seed`."""
+    repeats: Annotated[int, Field(ge=2, le=100)] = 5
+    """How often each column is shuffled."""
+
+
 class TrainingSettings(Settings):
     """What to learn, by which families, within which budget."""
 
@@ -39,6 +49,7 @@ class TrainingSettings(Settings):
     budget: BudgetSettings = BudgetSettings()
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     resources: TrialResources = TrialResources()
+    importance: ImportanceSettings = ImportanceSettings()
 
     @field_validator("families")
     @classmethod

@@ -67,6 +67,8 @@ class TrialSummary:
     train_s: float
     reason: str = ""
     """Why it failed, in one line."""
+    attempt: int = 1
+    """In which attempt of its run it was trained; a run that died is attempted again."""
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from raypipe.core.errors import LabelError, TrainingError
+from raypipe.core.ids import Json
 from raypipe.training.family import Params, ParamValue, Suggestions, family_of
 from raypipe.training.race import TrainingSet
 from raypipe.training.task import Task
+
+V = TypeVar("V")
 
 FAMILY = "family"
 N_RECENT = "n_recent"
@@ -55,8 +59,21 @@ def first_points(family: str, task: Task, windows: Sequence[int] = ()) -> list[d
 
     Names are as in `suggest`.
     """
-    point = {f"{family}.{name}": value for name, value in defaults(family, task).items()}
+    point = asked(family, defaults(family, task))
     return [{**point, f"{family}.{N_RECENT}": window} for window in windows] or [point]
+
+
+def points_of(
+    family: str, task: Task, windows: Sequence[int], tried: Sequence[Mapping[str, Json]]
+) -> list[Mapping[str, Json]]:
+    """Return what is proposed first: what was tried before, then those of `first_points` that were not."""
+    first = first_points(family, task, windows)
+    return [*tried, *(point for point in first if point not in tried)]
+
+
+def asked(family: str, params: Mapping[str, V]) -> dict[str, V]:
+    """Return a family's own parameters under the names by which `suggest` asked for them."""
+    return {f"{family}.{name}": value for name, value in params.items()}
 
 
 def defaults(family: str, task: Task) -> Params:

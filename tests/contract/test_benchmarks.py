@@ -3,11 +3,37 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import subprocess
 import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from pathlib import Path
+from threading import Thread
 from types import ModuleType
 
+import pytest
+
+from raypipe.control.events import (
+    Evidence,
+    Fact,
+    GateJudged,
+    Promoted,
+    RetrainDecided,
+    RetrainFailed,
+    RetrainRequested,
+    RetrainSubmitted,
+)
+from raypipe.control.ledger import record
+from raypipe.core.clock import SystemClock
+from raypipe.registry.store import Registry
+
 FOLDER = Path(__file__).parents[2] / "benchmarks"
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def load(name: str) -> ModuleType:
@@ -23,3 +49,125 @@ def test_row_transform_measures_both() -> None:
     result = load("row_transform").measure(n_rows=300, n_calls=20)
     assert result.raypipe_us > 0 and result.sklearn_us > 0
     assert result.ratio == result.sklearn_us / result.raypipe_us
+
+
+@pytest.fixture
+def faults(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the name of the package, once it can be imported."""
+    monkeypatch.syspath_prepend(FOLDER.parent)
+    return "benchmarks.faults"
+
+
+def part(faults: str, name: str) -> ModuleType:
+    return importlib.import_module(f"{faults}.{name}")
+
+
+@pytest.fixture
+def moody_url() -> Iterator[str]:
+    """Yield where an endpoint answers, which refuses each fifth request and hangs up on each seventh."""
+    numbers = count(1)
+
+    class Moody(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            number = next(numbers)
+            if number % 7 == 0:
+                self.close_connection = True
+                return
+            body = json.dumps({"predictions": [{"id": f"r-{number}"}]}).encode()
+            self.send_response(429 if number % 5 == 0 else 200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Moody) as server:
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/moody"
+        server.shutdown()
+        thread.join()
+
+
+def test_the_faults_load_counts_what_was_not_answered(faults: str, moody_url: str) -> None:
+    asking = part(faults, "load").Load(moody_url, {"age": 41})
+    asking.start()
+    while len(asking.ids) < 100:
+        time.sleep(0.01)
+    asking.stop()
+    assert len(asking.ids) == len(set(asking.ids)) == len(asking.times) >= 100
+    assert asking.failures["429"] > 0 and asking.failures["RemoteDisconnected"] > 0
+    assert asking.n_sent == len(asking.ids) + asking.failures.total()
+
+
+def test_an_outage_ends_when_four_fifths_of_the_answers_are_back(faults: str) -> None:
+    found = part(faults, "load")
+    before = [i / 100 for i in range(500)]
+    slow = [7 + i / 50 for i in range(100)]
+    after = [9 + i / 100 for i in range(300)]
+    times = [*before, *slow, *after]
+    assert found.level_before(times, 5.0) == 100
+    assert found.longest_gap_s(times) == pytest.approx(2.01)
+    back = found.normal_at(times, killed_at=5.0, works_at=7.5)
+    assert back == pytest.approx(9.6, abs=0.03), "half of the old second, and 60 of the new one, are 80"
+    assert found.normal_at(times, killed_at=5.0, works_at=10.5) == 10.5, "it must be at work again, too"
+    assert found.normal_at([*before, *slow], killed_at=5.0, works_at=7.5) is None
+
+
+def test_the_books_name_answers_that_are_not_in_the_log_once(faults: str) -> None:
+    audit = part(faults, "audit")
+    before = Counter(["old"])
+    after = Counter(["old", "a", "b", "b", "unheard", "curl"])
+    found = audit.compare_log(before, after, ["a", "b", "lost"], n_others=1)
+    assert (found.not_once, found.unheard) == (2, 2), "b is there twice, lost is not, and one b is over"
+
+
+ONE = "p-retrain-1"
+ASKED = (RetrainRequested(NOW, "ann"), RetrainDecided(NOW, ONE, "hand", Evidence(), "v1"))
+WHOLE: tuple[Fact, ...] = (
+    *ASKED,
+    RetrainSubmitted(NOW, ONE),
+    GateJudged(NOW, ONE, "v2", "v1", "pass", 200),
+    Promoted(NOW, ONE, "v2", 3),
+)
+
+
+@pytest.mark.parametrize(
+    ("facts", "versions", "releases", "doubled", "lost"),
+    [
+        (WHOLE, 1, 1, 0, 0),
+        ((*ASKED, RetrainSubmitted(NOW, ONE), RetrainFailed(NOW, ONE, "killed")), 0, 0, 0, 0),
+        ((*WHOLE[:3], GateJudged(NOW, ONE, "v2", "v1", "fail", 200)), 1, 0, 0, 0),
+        (WHOLE, 2, 1, 1, 0),
+        (WHOLE, 1, 2, 1, 0),
+        ((*WHOLE, RetrainSubmitted(NOW, ONE)), 1, 1, 1, 0),
+        ((*WHOLE, RetrainFailed(NOW, ONE, "killed")), 1, 1, 1, 0),
+        (WHOLE[:4], 1, 0, 0, 1),
+        ((*ASKED, RetrainFailed(NOW, ONE, "no job")), 0, 0, 0, 1),
+        ((ASKED[0],), 0, 0, 0, 1),
+    ],
+)
+def test_the_books_name_decisions_doubled_and_lost(
+    faults: str, facts: tuple[Fact, ...], versions: int, releases: int, doubled: int, lost: int
+) -> None:
+    found = part(faults, "audit").check_decisions(facts, {ONE: versions}, {"v2": releases})
+    assert (found.doubled, found.lost) == (doubled, lost)
+
+
+def test_the_sniper_strikes_at_an_entry_of_the_ledger(faults: str, tmp_path: Path) -> None:
+    database = tmp_path / "r.db"
+    registry = Registry(f"sqlite:///{database}", SystemClock())
+    entry = record(registry, "p", RetrainSubmitted(NOW, "earlier"))
+    victim = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    kind = "event.retrain_submitted"
+    sniper = part(faults, "sniper").lie_in_wait(database, "p", entry.seq, kind, 0.0, victim.pid)
+    record(registry, "other", RetrainSubmitted(NOW, ONE))
+    record(registry, "p", ASKED[1])
+    assert victim.poll() is None
+    record(registry, "p", RetrainSubmitted(NOW, ONE))
+    told, _ = sniper.communicate(timeout=30)
+    assert victim.wait(timeout=30) == -9
+    assert float(told) > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -14,7 +15,13 @@ import psutil
 import pytest
 from deltalake import DeltaTable
 
+from raypipe.api.replay.plan import ReplaySettings
+from raypipe.api.replay.play import Replay
+from raypipe.data.committer import read_predictions
+from raypipe.data.fragments import read_rows
+from raypipe.data.replay import part
 from raypipe.runtime.state import Cluster, read_cluster
+from raypipe.serving import client
 
 Within = Callable[[float, Callable[[], bool]], bool]
 ROW = {
@@ -79,6 +86,27 @@ def test_offline_and_online_answers_are_equal(project: Any) -> None:
     assert online[0]["probabilities"] == offline[0]["probabilities"] == from_python[0]["probabilities"]
 
 
+def test_recorded_rows_are_replayed_as_traffic_and_scored(project: Any, within: Within) -> None:
+    pipeline, told = project.pipeline, list[str]()
+    folder, (data, *_) = pipeline.config.folder, pipeline.registry.data_versions(pipeline.config.name)
+    parted = part(read_rows(folder, data), "applied_at", 0.97)
+    settings = ReplaySettings(rows_per_s=200, rows_per_request=20, label_delay_s=0.2)
+    result = Replay(pipeline, parted.history, parted.played, settings, told.append).run()
+    n_rows = parted.played.num_rows
+    assert (result.n_failed, result.n_rows_refused, result.n_labels_refused) == (0, 0, 0), told
+    assert (result.n_rows, result.versions, result.decisions) == (n_rows, {"v1": n_rows}, ())
+    whole = result.scores.whole
+    assert whole.loop.value == pytest.approx(whole.frozen.value, abs=1e-6), "nothing was retrained"
+    assert whole.loop.value > whole.constant.value == 0.5
+    moments = {row["applied_at"].isoformat() for row in parted.played.to_pylist()}
+
+    def event_times() -> set[str]:
+        inputs = read_predictions(folder)["inputs"].to_pylist()
+        return {str(json.loads(text).get("applied_at")) for text in inputs}
+
+    assert within(20, lambda: event_times() >= moments), "captured rows keep their event time"
+
+
 def test_the_same_again_learns_nothing_and_goes_on_serving(project: Any) -> None:
     before = project.command("status")["endpoint"]
     again = project.command("up")
@@ -93,12 +121,37 @@ def test_a_second_version_waits_serves_and_goes_back(project: Any) -> None:
     )
     second = project.command("up")
     assert (second["version"], second["serving"]) == ("v2", "v1"), "a champion is not replaced by itself"
-    assert project.command("promote", "v2")["version"] == "v2"
+    promoted = project.command("promote", "v2")
+    assert (promoted["version"], promoted["over"], promoted["url"]) == ("v2", "http", project.up["url"])
     assert project.command("status")["endpoint"]["version"] == "v2"
     assert project.command("predict", stdin=json.dumps([ROW]))[0]["prediction"] in ("A", "B")
-    assert project.command("rollback")["version"] == "v1"
+    done, imported = imports("rollback", str(project.config), "--json")
+    assert (done["version"], done["over"]) == ("v1", "http")
+    assert "ray" not in imported, "the way back must not wait for it"
     assert project.command("status")["endpoint"]["version"] == "v1"
     assert "no other champion" in project.command("rollback", code=1)
+    moved = [entry for entry in project.command("history") if entry["kind"] == "alias_moved"]
+    reasons = [entry["detail"]["reason"] for entry in moved if entry["subject"] == "champion"]
+    assert reasons[:2] == ["rolled back", "promoted by hand"]
+
+
+def test_no_request_fails_while_versions_come_and_go(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The benchmark, small; what it measures is for its own output."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])
+    releases = importlib.import_module("benchmarks.releases")
+    found = releases.measure(str(project.config), "v2", 1)
+    assert (found.n_sent > 100, found.n_failed) == (True, 0)
+    assert len(releases.lines(found)) == 6
+    assert project.command("status")["endpoint"]["version"] == "v1"
+
+
+def test_only_the_homes_token_moves_versions(project: Any) -> None:
+    token = project.pipeline.config.root.operator_token
+    assert token.stat().st_mode & 0o777 == 0o600
+    body = {"version": "v2"}
+    assert client.ask(project.up["url"], "POST", "promote", body).status == 401
+    assert client.ask(project.up["url"], "POST", "promote", body, token="x" * 64).status == 403
+    assert project.command("status")["champion"] == "v1"
 
 
 def test_a_damaged_version_is_refused_and_the_old_one_stays(project: Any) -> None:
@@ -122,6 +175,21 @@ def test_down_ends_what_up_started_and_nothing_else(project: Any, within: Within
     finally:
         other.kill()
         other.wait()
+
+
+def imports(*arguments: str) -> tuple[Any, set[str]]:
+    """Run a command, and return its JSON and the packages that it imported."""
+    program = "from raypipe.cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", program, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    names = {line.split("|")[-1].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert "raypipe" in names
+    return json.loads(done.stdout), names
 
 
 def alive(pid: int, created_at_s: float) -> bool:

@@ -12,21 +12,22 @@ from hypothesis import strategies as st
 
 from raypipe.config.load import parse_config
 from raypipe.config.yaml_text import Plain
-from raypipe.core.errors import ServingError, StaleEpoch, UnknownVersion
-from raypipe.core.files import write_json
+from raypipe.core.errors import ArtifactError, ServingError, StaleEpoch, UnknownVersion
 from raypipe.data.versions import DataVersion
-from raypipe.pipeline import MIN_WINDOW_ROWS, TRIALS_NAME, Loop, Trials, _windows
+from raypipe.pipeline import Loop, Trials
 from raypipe.registry.manifest import ManifestDraft
 from raypipe.registry.store import Registry
 from raypipe.serving.pointer import read_pointer
-from raypipe.serving.releases import CHAMPION, undone
+from raypipe.serving.releases import CHAMPION, answers_at, undone
 from raypipe.testing import FakeClock
+from raypipe.training.kept import open_run
 
 SETTINGS: dict[str, Plain] = {
     "name": "credit",
     "home": "home",
     "data": {"sources": [{"name": "files", "format": "csv", "path": "rows/*.csv"}], "label": "group"},
 }
+NOBODY = answers_at("http://127.0.0.1:1", 1, timeout_s=0.01)
 
 
 def no_ray() -> AbstractContextManager[Trials]:
@@ -87,38 +88,51 @@ def test_a_promotion_cut_short_is_done_to_its_end(loop: Loop) -> None:
     """The alias had moved when the process died; the pointer, which the endpoint follows, had not."""
     release(loop, "v1")
     loop.registry.set_alias("credit", CHAMPION, "v2", reason="then the process died")
-    pointer = loop.releases.promote("v2", expected="v1", reason="again", url=None)
+    pointer = loop.releases.promote("v2", expected="v1", reason="again").pointer
     assert pointer == read_pointer(loop.config.folder.pointer)
     assert pointer.version == "v2"
 
 
 def test_a_promotion_that_is_done_is_not_done_again(loop: Loop) -> None:
     release(loop, "v1")
-    before = loop.releases.promote("v2", expected="v1", reason="better", url=None)
-    assert loop.releases.promote("v2", expected="v1", reason="better", url=None) == before
-    assert loop.registry.epoch("credit") == before.epoch
+    before = loop.releases.promote("v2", expected="v1", reason="better")
+    again = loop.releases.promote("v2", expected="v1", reason="better")
+    assert (before.is_new, again.is_new) == (True, False)
+    assert again.pointer == before.pointer
+    assert loop.registry.epoch("credit") == before.pointer.epoch
 
 
 def test_an_endpoint_that_does_not_follow_brings_the_champion_back(loop: Loop) -> None:
     release(loop, "v1")
     with pytest.raises(ServingError, match="did not come to epoch"):
-        loop.releases.promote("v2", expected="v1", reason="better", url="http://127.0.0.1:1", timeout_s=0.01)
+        loop.releases.promote("v2", expected="v1", reason="better", follow=NOBODY)
     pointer = read_pointer(loop.config.folder.pointer)
     assert pointer is not None and pointer.version == loop.registry.alias("credit", CHAMPION) == "v1"
 
 
-@given(n_rows=st.integers(1, 1_000_000))
-def test_windows_look_back_over_all_rows_and_a_few_of_the_newest(n_rows: int) -> None:
-    windows = _windows(n_rows)
-    assert n_rows in windows and len(set(windows)) == len(windows)
-    assert all(MIN_WINDOW_ROWS <= n <= n_rows for n in windows) or windows == (n_rows,)
+def test_a_damaged_version_is_refused_before_anything_moves(loop: Loop) -> None:
+    """Also where no endpoint answers that could refuse it."""
+    release(loop, "v1")
+    before = read_pointer(loop.config.folder.pointer)
+    damage(loop, "v2")
+    with pytest.raises(ArtifactError, match="v2 was refused, and v1 stays the champion: .*truncated"):
+        loop.releases.promote("v2", expected="v1", reason="better")
+    assert loop.registry.alias("credit", CHAMPION) == "v1"
+    assert len(loop.registry.alias_history("credit", CHAMPION)) == 1
+    assert read_pointer(loop.config.folder.pointer) == before
 
 
-def test_a_runs_cost_is_that_of_all_its_trials(loop: Loop) -> None:
-    folder = loop.config.folder.runs / "r-9"
-    folder.mkdir(parents=True)
-    write_json(folder / TRIALS_NAME, [{"train_s": 1.5}, {"train_s": 0.25}])
-    assert loop.training_s("r-9") == 1.75
+def test_a_champion_that_was_damaged_meanwhile_comes_back_all_the_same(loop: Loop) -> None:
+    """The replicas still hold it, and the other one they do not take."""
+    release(loop, "v1")
+    damage(loop, "v1")
+    with pytest.raises(ServingError, match="did not come to epoch"):
+        loop.releases.promote("v2", expected="v1", reason="better", follow=NOBODY)
+    assert loop.registry.alias("credit", CHAMPION) == "v1"
+
+
+def damage(loop: Loop, version: str) -> None:
+    (loop.config.folder.model(version) / "model.txt").write_text("")
 
 
 def test_a_decision_carried_out_before_knows_its_rows(loop: Loop, data_version: DataVersion) -> None:
@@ -129,14 +143,20 @@ def test_a_decision_carried_out_before_knows_its_rows(loop: Loop, data_version: 
     assert loop._learned_from("r-9") is None
 
 
+def test_a_decision_that_died_half_way_goes_on_with_its_rows(loop: Loop, data_version: DataVersion) -> None:
+    """Labels that came meanwhile would make other rows, of which no trial has learned."""
+    with open_run(loop.config.folder.runs / "r-9", content="c-1", data="d-1"):
+        pass
+    loop.registry.add_data_version("credit", data_version)
+    assert loop._learned_from("r-9") == data_version
+
+
 def test_rollback_goes_back_step_by_step_and_not_forth(loop: Loop) -> None:
     release(loop, "v1", "v2", "v3")
-    assert loop.releases.previous() == "v2"
-    release(loop, "v2")
-    assert loop.releases.previous() == "v1"
-    release(loop, "v1")
+    assert loop.releases.rollback(expected="v3", reason="").pointer.version == "v2"
+    assert loop.releases.rollback(expected="v2", reason="").pointer.version == "v1"
     with pytest.raises(UnknownVersion, match="no other champion"):
-        loop.releases.previous()
+        loop.releases.rollback(expected="v1", reason="")
 
 
 @given(st.lists(st.sampled_from(["v1", "v2", "v3", "v4"]), max_size=20))

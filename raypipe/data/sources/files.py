@@ -1,100 +1,152 @@
-"""From declared sources to one table: all rows of all files, in sorted order, in canonical types."""
+"""Files as a source: each is a piece, known by the SHA-256 of its bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, assert_never
 
 import pyarrow as pa
 from pyarrow import parquet
 
-from raypipe.core.errors import SchemaError, SourceError
-from raypipe.core.progress import Progress, Step, silent
-from raypipe.data.canonical import TYPES, canonical_type, cast_column, widen
-from raypipe.data.config import DataSettings
+from raypipe.core.errors import SourceError
+from raypipe.core.ids import Json, canonical_json, sha256_bytes
 from raypipe.data.csv_file import read_csv
-from raypipe.data.locations import SourceFile, check_unchanged
-from raypipe.data.names import suggest
-from raypipe.data.schema import ColumnKind
-from raypipe.data.sources.source import RESERVED, SOURCE_COLUMN
+from raypipe.data.locations import SourceFile, check_unchanged, locate, reopen, sha256_of
+from raypipe.data.sources.config import FileSettings
+from raypipe.data.sources.line_files import read_json_lines, read_text
+from raypipe.data.sources.places import masked
+from raypipe.data.sources.records import UNDECLARED, Declared
+from raypipe.data.sources.source import Delivery, Extent, Piece
+
+COUNTED_FILES = 1000
+"""Of how many Parquet files the footers are read to count rows."""
+PIECE_ROWS = 2 * 1024 * 1024
+"""A Parquet file of more rows is cut between its row groups, so that memory does not grow with the file."""
 
 
 @dataclass(frozen=True)
-class SourceRows:
-    """The stacked rows, with the source's name in `_source`, and how many came from each file.
+class FileSource:
+    """Parquet, CSV, JSON lines or text files at a path, listed anew each time."""
 
-    `unread` names the columns that are left out, as their type cannot be used.
-    """
+    settings: FileSettings
+    declared: Declared = UNDECLARED
+    _located: dict[str, SourceFile] = field(default_factory=dict, repr=False, compare=False)
 
-    table: pa.Table
-    n_rows: tuple[int, ...]
-    unread: tuple[str, ...]
+    delivery: ClassVar[Delivery] = "exactly once"
+    because: ClassVar[str] = "a file is known by the digest of its bytes"
+    is_appended: ClassVar[bool] = False
+
+    @property
+    def name(self) -> str:
+        return self.settings.name
+
+    @property
+    def place(self) -> str:
+        return masked(self.settings.path)
+
+    def extent(self, after: Json) -> Extent:  # noqa: ARG002 - all files are listed each time
+        files = locate(self.settings)
+        n_pieces, n_rows = len(files), None
+        if self.settings.format == "parquet" and len(files) <= COUNTED_FILES:
+            footers = [_footer(file) for file in files]
+            n_rows = sum(footer.num_rows for footer in footers)
+            n_pieces = sum(max(1, len(_cuts(footer))) for footer in footers)
+        return Extent(n_pieces, n_rows, sum(file.n_bytes for file in files))
+
+    def pieces(self, after: Json) -> Iterator[Piece]:  # noqa: ARG002 - all files are listed each time
+        for file in locate(self.settings):
+            self._located[file.path] = file
+            whole = Piece(self.name, file.path, sha256_of(file), file.n_bytes)
+            yield from _cut(file, whole) if self.settings.format == "parquet" else (whole,)
+
+    def read(self, piece: Piece) -> pa.Table:
+        path, groups = _part_of(piece)
+        file = self._located.get(path) or self._found_again(piece, path, groups)
+        try:
+            table = self._read(file, groups)
+        except (pa.ArrowException, OSError) as error:
+            raise _unreadable(file, error) from error
+        check_unchanged(file)
+        return table
+
+    def _found_again(self, piece: Piece, path: str, groups: tuple[int, int] | None) -> SourceFile:
+        """Find the file of a piece that another process listed."""
+        file = reopen(self.settings, path)
+        if _digest(sha256_of(file), groups) != piece.digest:
+            raise SourceError(
+                f"{file} of source {self.name} changed since it was listed; run again once whoever writes it "
+                "has finished."
+            )
+        return file
+
+    def _read(self, file: SourceFile, groups: tuple[int, int] | None) -> pa.Table:
+        match self.settings.format:
+            case "parquet":
+                with file.filesystem.open_input_file(file.path) as stream:
+                    opened = parquet.ParquetFile(stream)
+                    return opened.read_row_groups(range(*groups)) if groups else opened.read()
+            case "csv":
+                return read_csv(file, self.declared.kinds)
+            case "jsonl":
+                return read_json_lines(file, self.declared)
+            case "text":
+                return read_text(file)
+            case never:
+                assert_never(never)
 
 
-@dataclass(frozen=True)
-class _Opened:
-    """A file whose schema is known: a CSV is read already, of a Parquet file only the footer."""
-
-    file: SourceFile
-    schema: pa.Schema
-    table: pa.Table | None
-
-
-def read_files(
-    files: Sequence[SourceFile], settings: DataSettings, progress: Progress = silent
-) -> SourceRows:
-    """Read and stack files; raises SourceError and SchemaError, which name the file and the column."""
-    kinds = {name: rule.kind for name, rule in settings.contract.columns.items() if rule.kind}
-    opened = [_open(file, kinds) for file in files]
-    schema = unify([(str(one.file), _canonical(one, settings.drop, kinds)) for one in opened])
-    tables = []
-    for number, one in enumerate(opened, start=1):
-        progress(Step("collect", f"reading {one.file}", number / len(opened)))
-        tables.append(_read(one, schema))
-    unread = {name: None for one in opened for name in one.schema.names if name not in schema.names}
-    return SourceRows(pa.concat_tables(tables), tuple(table.num_rows for table in tables), tuple(unread))
+def _cut(file: SourceFile, whole: Piece) -> Iterator[Piece]:
+    """Yield a file as one piece, or its row groups as pieces of about PIECE_ROWS."""
+    cuts = _cuts(_footer(file))
+    if not cuts:
+        yield whole
+    for number, (first, end) in enumerate(cuts):
+        bounds = [file.n_bytes * place // len(cuts) for place in (number, number + 1)]
+        yield replace(
+            whole,
+            name=f"{file.path}, row groups {first} to {end}",
+            digest=_digest(whole.digest, (first, end)),
+            n_bytes=bounds[1] - bounds[0],
+            start={"path": file.path, "first": first, "end": end},
+        )
 
 
-def unify(schemas: Sequence[tuple[str, pa.Schema]]) -> pa.Schema:
-    """Return the schema that holds the rows of all files, in the first one's order; raises SchemaError."""
-    first_path, first = schemas[0]
-    types = {field.name: field.type for field in first}
-    for path, schema in schemas[1:]:
-        _check_names(path, schema.names, first_path, first.names)
-        for field in schema:
-            wide = widen(types[field.name], field.type)
-            if wide is None:
-                raise SchemaError(
-                    f"column {field.name!r} of {path} is {_name(field.type)}, but in {first_path} it is "
-                    f"{_name(types[field.name])}: give it one type in all files."
-                )
-            types[field.name] = wide
-    return pa.schema(
-        [(name, TYPES["category"] if pa.types.is_null(type) else type) for name, type in types.items()]
-    )
+def _cuts(footer: parquet.FileMetaData) -> tuple[tuple[int, int], ...]:
+    """Return the ranges of row groups that a file is cut into; none where it is one piece."""
+    if footer.num_rows <= PIECE_ROWS:
+        return ()
+    return tuple(_runs([footer.row_group(number).num_rows for number in range(footer.num_row_groups)]))
 
 
-def _name(type: pa.DataType) -> str:
-    return str(type).removeprefix("large_")
+def _runs(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield ranges of row groups that have PIECE_ROWS at most, or are one group."""
+    first = n_rows = 0
+    for number, size in enumerate(sizes):
+        if n_rows and n_rows + size > PIECE_ROWS:
+            yield first, number
+            first, n_rows = number, 0
+        n_rows += size
+    yield first, len(sizes)
 
 
-def _check_names(path: str, names: Sequence[str], first_path: str, first_names: Sequence[str]) -> None:
-    for name in first_names:
-        if name not in names:
-            raise SchemaError(f"{path} lacks the column {name!r} of {first_path}; {suggest(name, names)}")
-    for name in names:
-        if name not in first_names:
-            raise SchemaError(f"{path} has the column {name!r}, which {first_path} lacks.")
+def _part_of(piece: Piece) -> tuple[str, tuple[int, int] | None]:
+    """Return the path of a piece's file, and which row groups it is where it is not the whole file."""
+    match piece.start:
+        case {"path": str(path), "first": int(first), "end": int(end)}:
+            return path, (first, end)
+        case _:
+            return piece.name, None
 
 
-def _open(file: SourceFile, kinds: Mapping[str, ColumnKind]) -> _Opened:
+def _digest(whole: str | None, groups: tuple[int, int] | None) -> str | None:
+    return whole if groups is None else sha256_bytes(canonical_json([whole, *groups]))
+
+
+def _footer(file: SourceFile) -> parquet.FileMetaData:
     try:
-        if file.source.format == "csv":
-            table = read_csv(file, kinds)
-            return _Opened(file, _checked(file, table.schema, table.num_rows), table)
         with file.filesystem.open_input_file(file.path) as stream:
-            footer = parquet.ParquetFile(stream)
-            return _Opened(file, _checked(file, footer.schema_arrow, footer.metadata.num_rows), None)
+            return parquet.ParquetFile(stream).metadata
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(file, error) from error
 
@@ -104,65 +156,3 @@ def _unreadable(file: SourceFile, error: Exception) -> SourceError:
     return SourceError(
         f"{file} of source {file.source.name} is not a {file.source.format} file, or is damaged: {cause}."
     )
-
-
-def _checked(file: SourceFile, schema: pa.Schema, n_rows: int) -> pa.Schema:
-    if n_rows == 0:
-        raise SourceError(f"{file} of source {file.source.name} holds no rows; remove or replace it.")
-    folded: dict[str, str] = {}
-    for name in schema.names:
-        if name in RESERVED:
-            raise SchemaError(
-                f"column {name!r} of {file} has a name that raypipe keeps for itself; rename it."
-            )
-        # A Delta table does not tell names apart by case.
-        if (other := folded.setdefault(name.casefold(), name)) != name or schema.names.count(name) > 1:
-            raise SchemaError(f"{file} has two columns named {other!r} and {name!r}; rename one.")
-    return schema
-
-
-def _canonical(opened: _Opened, drop: Sequence[str], kinds: Mapping[str, ColumnKind]) -> pa.Schema:
-    fields = [_canonical_field(opened.file, field, drop, kinds.get(field.name)) for field in opened.schema]
-    return pa.schema([field for field in fields if field is not None])
-
-
-def _canonical_field(
-    file: SourceFile, field: pa.Field, drop: Sequence[str], kind: ColumnKind | None
-) -> pa.Field | None:
-    try:
-        found = canonical_type(field.type)
-    except SchemaError as error:
-        if field.name in drop:
-            return None
-        if kind is None:
-            raise SchemaError(
-                f"column {field.name!r} of {file} is of type {field.type}, which cannot be used; "
-                f"name it in `drop`, or write numbers, text, booleans or timestamps instead."
-            ) from error
-        found = None
-    return field.with_type(TYPES[kind] if kind else found).with_metadata(None)
-
-
-def _read(opened: _Opened, schema: pa.Schema) -> pa.Table:
-    table = opened.table if opened.table is not None else _read_parquet(opened.file, schema.names)
-    check_unchanged(opened.file)
-    columns = [_cast(opened.file, name, table[name], schema.field(name).type) for name in schema.names]
-    source = pa.array([opened.file.source.name], pa.large_string()).dictionary_encode()
-    names = source.take(pa.repeat(0, table.num_rows))
-    return pa.table([*columns, names], schema=schema.append(pa.field(SOURCE_COLUMN, names.type)))
-
-
-def _read_parquet(file: SourceFile, names: Sequence[str]) -> pa.Table:
-    try:
-        with file.filesystem.open_input_file(file.path) as stream:
-            return parquet.ParquetFile(stream).read(columns=list(names))
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(file, error) from error
-
-
-def _cast(file: SourceFile, name: str, column: pa.ChunkedArray, type: pa.DataType) -> pa.ChunkedArray:
-    try:
-        return cast_column(column, type)
-    except pa.ArrowException as error:
-        cause = str(error).splitlines()[0].rstrip(".")
-        raise SchemaError(f"column {name!r} of {file} cannot be read as {type}: {cause}.") from error

@@ -23,13 +23,24 @@ class Piece:
 
     source: str
     name: str
-    """What a person recognises it by: a path, or such as `orders[0] 100 to 250`."""
+    """What a person recognises it by, without secrets: a path, or such as `orders: id 100 to 250`."""
     digest: str | None
     """SHA-256 of its content as 64 hexadecimal digits; None where that is known only once it is read."""
     n_bytes: int
     """As it lies at the source; 0 where that is not known."""
     position: Json = None
     """From where the source goes on after this piece; None for a source that lists all it has each time."""
+    start: Json = None
+    """From where this piece begins, so that a source of another process can read it by the piece alone."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What lies at a source now, as far as that is known without reading it; None where it is not."""
+
+    n_pieces: int | None
+    n_rows: int | None
+    n_bytes: int | None
 
 
 class Source(Protocol):
@@ -39,8 +50,18 @@ class Source(Protocol):
     def name(self) -> str: ...
 
     @property
+    def place(self) -> str:
+        """Where the rows are, without secrets."""
+        ...
+
+    @property
     def delivery(self) -> Delivery:
         """What a row can count on when a process dies at any moment."""
+        ...
+
+    @property
+    def because(self) -> str:
+        """Why so, in a few words."""
         ...
 
     @property
@@ -48,10 +69,16 @@ class Source(Protocol):
         """Whether `pieces` tells only what is new after a position; else it lists all there is now."""
         ...
 
+    def extent(self, after: Json) -> Extent:
+        """Return how much `pieces` would tell after a position; raises SourceError."""
+        ...
+
     def pieces(self, after: Json) -> Iterator[Piece]:
         """Yield pieces in order. `after` is the position of the last piece that was kept, None at first.
 
-        Raises SourceError where the source cannot be reached, or has nothing at all.
+        Each is yielded as soon as it is known, up to what there was when the first was asked for: whoever
+        keeps a piece before asking for the next may be stopped at any moment. Raises SourceError where the
+        source cannot be reached, or, with `after` None, has nothing at all.
         """
         ...
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -17,6 +18,11 @@ from raypipe.training.leaderboard import BASELINE
 from raypipe.training.models import Float32Matrix, Float64Array, Model
 from raypipe.training.race import TrainingSet
 from raypipe.training.task import Task
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Target: TypeAlias = NDArray[np.int64] | NDArray[np.float64]
 
 _FILE = "constant.json"
 
@@ -39,6 +45,14 @@ class ConstantModel:
 
     def save(self, folder: Path) -> None:
         write_json(folder / _FILE, {"shares": self.shares, "value": self.value})
+
+    @staticmethod
+    def of(task: Task, y: Target) -> ConstantModel:
+        """Return the class shares of targets, or their median, whichever metric judges."""
+        if task.kind == "regression":
+            return ConstantModel((), float(np.median(y)))
+        counts = np.bincount(y.astype(np.int64), minlength=task.n_classes)
+        return ConstantModel(tuple((counts / counts.sum()).tolist()), None)
 
     @staticmethod
     def load(folder: Path) -> ConstantModel:
@@ -65,8 +79,4 @@ class BaselineFamily:
         return ()
 
     def train(self, _: Params, data: TrainingSet, __: Terms, /) -> Iterator[tuple[int, Model]]:
-        if data.task.kind == "regression":
-            yield 1, ConstantModel((), float(np.median(data.y_train)))
-            return
-        counts = np.bincount(data.y_train.astype(np.int64), minlength=data.task.n_classes)
-        yield 1, ConstantModel(tuple((counts / counts.sum()).tolist()), None)
+        yield 1, ConstantModel.of(data.task, data.y_train)

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from raypipe.data.schema import Column
-from raypipe.data.versions import DataVersion, Fragment
+from raypipe.data.versions import DataVersion
 from raypipe.registry.manifest import ManifestDraft
 from raypipe.registry.store import Registry
 from raypipe.testing import FakeClock
+from raypipe.testing.data import example_fragment
 
 
 @pytest.fixture
@@ -62,6 +63,6 @@ def data_version() -> DataVersion:
         n_rows=10,
         broken=(),
         n_unlabelled=1,
-        fragments=(Fragment("s", "/a.parquet", "0" * 64, 11, 100),),
+        fragments=(example_fragment(),),
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
     )

@@ -158,6 +158,9 @@ def test_the_ledger_counts_from_one_whatever_the_clock_does(registry: Registry, 
     assert entries[1].detail == {"x": [1, None, "é"]}
     assert entries[0].at < entries[1].at
     assert registry.history("p", 1) == entries[:1]
+    assert registry.history("p", None) == entries
+    assert registry.history("p", None, after_seq=entries[-1].seq) == entries[:-1]
+    assert registry.history("p", 1, after_seq=entries[0].seq) == ()
 
 
 def test_runs(registry: Registry, clock: FakeClock) -> None:
@@ -202,7 +205,7 @@ def test_a_newer_schema_is_refused(
         connection.execute("UPDATE raypipe_schema SET version = 99")
     connection.close()
     fresh = Registry(url, clock)
-    with pytest.raises(RegistryError, match=r"must have schema 1\. Got 99"):
+    with pytest.raises(RegistryError, match=r"must have schema 2\. Got 99"):
         fresh.history("p") if act == "read" else fresh.append("p", "noted", "x", None)
 
 

@@ -16,15 +16,18 @@ from pathlib import Path
 import psutil
 import pytest
 
+from raypipe.core.clock import SystemClock
 from raypipe.core.errors import ServingError
-from raypipe.core.home import PipelineHome
+from raypipe.core.home import Home, PipelineHome
 from raypipe.data.captured import LabelRecord, PredictionRecord, Record, decode
 from raypipe.data.frames import read_frames
+from raypipe.registry.store import Registry
 from raypipe.serving import client
-from raypipe.serving.config import ServingSettings
+from raypipe.serving.config import ReplicaSettings, ServingSettings
 from raypipe.serving.pointer import Pointer, write_pointer
+from raypipe.serving.releases import CHAMPION, Releases
 from raypipe.serving.spec import EndpointSpec
-from raypipe.testing.serving import tiny_model, write_tiny_version
+from raypipe.testing.serving import register_tiny_version, tiny_model, write_tiny_version
 
 ROW = {"amount": 1, "size": 3, "colour": "red", "member": True}
 BODY = json.dumps({"rows": [ROW]}).encode()
@@ -192,6 +195,35 @@ def test_versions_are_swapped_under_load_without_a_failed_request(
     after = client.read_status(spec.url)
     assert (after.version, after.replica) == ("v5", before)
     assert (after.refused_epoch, after.details["refused"]["version"]) == (6, "v6")
+
+
+def test_a_release_over_http_and_a_broadcast_reach_every_replica(spec: EndpointSpec, tmp_path: Path) -> None:
+    """None of the replicas polls while this test runs."""
+    from raypipe.serving.on_ray import Broadcast, deploy, undeploy
+
+    replicas = ReplicaSettings(min=2, max=2, cpus=0.1)
+    settings = spec.settings.model_copy(update={"poll_interval_s": 60.0, "replicas": replicas})
+    spec = EndpointSpec("told", tmp_path, settings)
+    home, broadcast = Home(tmp_path), Broadcast(spec.name)
+    registry = Registry(home.registry_url, SystemClock())
+    for good in (0.75, 0.5, 0.6):
+        register_tiny_version(registry, spec.folder, model=tiny_model(good))
+    releases = Releases(registry, spec.folder, announce=broadcast.tell)
+    first = releases.release("v1", expected=None, reason="the first")
+    assert broadcast.tell(first).result(timeout=60) == (), "there is no endpoint, and that is no error"
+    deploy(spec)
+    try:
+        second = releases.release("v2", expected="v1", reason="better")
+        assert broadcast.tell(second).result(timeout=60) == (second.epoch,) * 2
+        token = home.operator_token.read_text()
+        assert client.ask(spec.url, "POST", "rollback", {"expected": "v2"}, token="x" * 64).status == 403
+        back = client.release(spec.url, "rollback", {"expected": "v2", "epoch": second.epoch}, token)
+        again = client.release(spec.url, "rollback", {"expected": "v2", "epoch": second.epoch}, token)
+        assert (back.version, back.is_new, again.epoch, again.is_new) == ("v1", True, back.epoch, False)
+        assert broadcast.tell(first).result(timeout=60) == (back.epoch,) * 2
+        assert registry.alias("told", CHAMPION) == "v1"
+    finally:
+        undeploy(spec.name)
 
 
 def test_what_a_killed_replica_acknowledged_is_in_the_log_once(

@@ -22,7 +22,7 @@ from ray import serve
 
 from raypipe.serving import client
 from raypipe.serving.config import ServingSettings
-from raypipe.serving.on_ray import deploy
+from raypipe.serving.on_ray import Broadcast, deploy
 from raypipe.serving.pointer import write_pointer
 from raypipe.serving.spec import EndpointSpec
 from raypipe.testing.serving import write_tiny_version
@@ -31,7 +31,7 @@ folder, port = Path(sys.argv[1]), int(sys.argv[2])
 spec = EndpointSpec("tiny", folder / "home", ServingSettings(port=port, poll_interval_s=0.05))
 write_pointer(spec.folder.pointer, write_tiny_version(spec.folder, "v1", 1))
 body = {"rows": [{"amount": 1, "size": 3, "colour": "red", "member": True}]}
-answers, stop = [], threading.Event()
+answers, told, stop = [], [], threading.Event()
 
 def load():
     while not stop.is_set():
@@ -44,6 +44,7 @@ ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memo
          _temp_dir=str(folder / "r"), log_to_driver=False)
 try:
     deploy(spec)
+    broadcast = Broadcast(spec.name)
     before = client.read_status(spec.url).replica
     threads = [threading.Thread(target=load) for _ in range(4)]
     for thread in threads:
@@ -51,6 +52,7 @@ try:
     for number in (2, 3):
         pointer = write_tiny_version(spec.folder, f"v{number}", number)
         write_pointer(spec.folder.pointer, pointer)
+        told.append(broadcast.tell(pointer).result(timeout=60))
         client.wait_for_epoch(spec.url, pointer.epoch, timeout_s=60)
         while sum(1 for one in answers if one.status == 200 and one.body["version"] == pointer.version) < 20:
             threading.Event().wait(0.01)
@@ -64,6 +66,7 @@ try:
         "failed": [str(one) for one in answers if one.status != 200],
         "versions": sorted({one.body["version"] for one in answers if one.status == 200}),
         "codes": codes,
+        "told": told,
         "same_replica": after.replica == before,
         "capture": after.details["capture"],
         "config": "".join(one.read_text() for one in (folder / "haproxy").glob("*/haproxy.cfg")),
@@ -128,6 +131,7 @@ def test_versions_are_swapped_behind_haproxy_without_a_failed_request(folder: Pa
     assert found["failed"] == []
     assert found["versions"] == ["v1", "v2", "v3"]
     assert found["codes"] == [422, 200, 404]
+    assert found["told"] == [[2], [3]]
     assert found["same_replica"]
     assert found["capture"]["n_captured"] == found["n_answers"]
     assert found["capture"]["n_not_captured"] == 0

@@ -11,14 +11,17 @@ import numpy as np
 import pytest
 
 from raypipe.core.errors import LabelError, TrainingError
-from raypipe.core.progress import Step
+from raypipe.core.progress import Progress, Step, silent
 from raypipe.testing.training import training_set
 from raypipe.training.config import TrainingSettings
+from raypipe.training.families.baseline import ConstantModel
 from raypipe.training.judge import judge
+from raypipe.training.kept import EndedTrial, open_run
 from raypipe.training.leaderboard import BASELINE
 from raypipe.training.models import load_model
-from raypipe.training.race import RaceResult, TrainingSet
+from raypipe.training.race import RaceResult, TrainingSet, TrialSummary
 from raypipe.training.search import N_RUNGS, defaults
+from raypipe.training.standings import Standing
 from raypipe.training.trial import score_of
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -27,23 +30,25 @@ SAFE_FILES = {"constant.json", "model.json", "model.ubj", "model.safetensors", "
 
 
 def raced(
-    data: TrainingSet, folder: Path, *, trials: int = 4, minutes: float = 5.0, **settings: object
+    data: TrainingSet,
+    folder: Path,
+    *,
+    trials: int = 4,
+    minutes: float = 5.0,
+    progress: Progress = silent,
+    **settings: object,
 ) -> RaceResult:
-    from raypipe.training.on_ray import race
+    from raypipe.training.on_ray.tuner import race
 
     given = TrainingSettings.model_validate({"budget": {"trials": trials, "minutes": minutes}, **settings})
-    return race(data, given, folder=folder, cpus_per_trial=1.0, max_concurrent=2)
+    with open_run(folder, content="c-1", data="d-1") as kept:
+        return race(data, given, kept=kept, cpus_per_trial=1.0, max_concurrent=2, progress=progress)
 
 
 def test_a_race_keeps_each_familys_best_and_nothing_else(tmp_path: Path) -> None:
-    from raypipe.training.on_ray import race
-
     data = training_set(2, n_rows=600)
     steps: list[Step] = []
-    settings = TrainingSettings.model_validate({"budget": {"trials": 6}})
-    result = race(
-        data, settings, folder=tmp_path, cpus_per_trial=1.0, max_concurrent=2, progress=steps.append
-    )
+    result = raced(data, tmp_path, trials=6, progress=steps.append)
 
     assert {one.family for one in result.candidates} == {"linear", "xgboost", "torch", BASELINE}
     assert [trial.trial_id for trial in result.trials] == [f"t{i}" for i in range(1, 7)]
@@ -54,8 +59,8 @@ def test_a_race_keeps_each_familys_best_and_nothing_else(tmp_path: Path) -> None
         model = load_model(candidate.folder, candidate.format)
         assert score_of(model, data) == pytest.approx(candidate.score, abs=1e-12)
         assert candidate.train_s > 0
-    assert [path.name for path in tmp_path.iterdir()] == ["candidates"]
-    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} <= SAFE_FILES
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", "run.json", "race.json", "candidates"}
+    assert {path.name for path in tmp_path.glob("candidates/**/*") if path.is_file()} <= SAFE_FILES
     assert [step.done_ratio for step in steps][-1] == 1.0 and len(steps) == 6
 
     board = judge(result, data, data.x_validation, data.y_validation, ordered_by_time=True, seed=0)
@@ -100,14 +105,48 @@ def test_when_all_fail_the_first_reason_is_the_error(tmp_path: Path) -> None:
         TrainingError, match="none of 2 trials produced a model; the first failed because: ValueError"
     ):
         raced(data, tmp_path, trials=2, families=["linear"])
-    assert list(tmp_path.iterdir()) == []
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", "run.json"}
 
 
 def test_the_time_budget_ends_the_race_and_keeps_the_best_so_far(tmp_path: Path) -> None:
-    slow = training_set(2, n_rows=40_000, n_features=60)
-    result = raced(slow, tmp_path, trials=500, minutes=0.1, families=["xgboost"])
+    data = training_set(2, n_rows=4_000, n_features=20)
+    result = raced(data, tmp_path, trials=500, minutes=0.15, families=["xgboost"])
     assert 0 < len(result.trials) < 500
     assert {one.family for one in result.candidates} == {"xgboost", BASELINE}
+
+
+def attempted(folder: Path, *, at_s: float) -> None:
+    """Leave what an attempt leaves that died when two trials had ended, the second one unbeatable."""
+    with open_run(folder, content="c-1", data="d-1") as kept:
+        for number, score in ((1, 0.5), (3, 0.9999)):
+            saved = folder / "saved"
+            saved.mkdir()
+            model = ConstantModel((0.5, 0.5), None)
+            model.save(saved)
+            summary = TrialSummary(f"t{number}", "linear", {"strength": number}, score, "finished", 1, 0.5)
+            kept.keep_trial(EndedTrial(Standing(summary, model.format, saved), ((1, score),), at_s))
+
+
+def test_a_race_goes_on_from_the_trials_that_ended(tmp_path: Path) -> None:
+    attempted(tmp_path, at_s=1.0)
+    steps: list[Step] = []
+    result = raced(training_set(2), tmp_path, trials=4, families=["linear"], progress=steps.append)
+    assert [(one.trial_id, one.attempt) for one in result.trials] == [
+        ("t1", 1),
+        ("t3", 1),
+        ("t4", 2),
+        ("t5", 2),
+    ]
+    assert [step.message.split(":")[0] for step in steps] == ["3 of 4 trials", "4 of 4 trials"]
+    best = next(one for one in result.candidates if one.family == "linear")
+    assert (best.trial_id, best.score) == ("t3", 0.9999)
+    assert (best.folder / "constant.json").exists()
+
+
+def test_the_time_of_earlier_attempts_counts(tmp_path: Path) -> None:
+    attempted(tmp_path, at_s=60.0)
+    result = raced(training_set(2), tmp_path, trials=9, minutes=1.0, families=["linear"])
+    assert [one.trial_id for one in result.trials] == ["t1", "t3"], "the minute was over"
 
 
 def test_no_time_at_all_is_told(tmp_path: Path) -> None:
@@ -120,7 +159,7 @@ def test_rows_that_teach_nothing_start_no_trial(tmp_path: Path) -> None:
     data = training_set(2)
     with pytest.raises(LabelError, match="nothing to learn"):
         raced(replace(data, y_train=np.zeros_like(data.y_train)), tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", "run.json"}
 
 
 def test_it_runs_outside_the_main_thread_and_says_nothing(

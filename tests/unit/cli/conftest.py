@@ -15,10 +15,11 @@ from raypipe.cli.main import app
 from raypipe.config.load import load_config
 from raypipe.core.ids import Json
 from raypipe.data.schema import Column
-from raypipe.data.versions import BrokenRule, DataVersion, Fragment
+from raypipe.data.versions import BrokenRule, DataVersion
 from raypipe.registry.manifest import ManifestDraft
 from raypipe.registry.store import Registry
 from raypipe.testing import FakeClock
+from raypipe.testing.data import example_fragment
 from raypipe.training.leaderboard import Interval, Leaderboard, LeaderboardEntry
 
 CONFIG = """
@@ -38,7 +39,8 @@ DATA = DataVersion(
     n_rows=1000,
     broken=(BrokenRule("max 120", "age", "quarantine", 7),),
     n_unlabelled=3,
-    fragments=(Fragment("files", "rows/a.csv", "ab" * 32, 1010, 4096),),
+    fragments=(example_fragment(),),
+    n_read=1,
     created_at=datetime(2026, 1, 1, tzinfo=UTC),
 )
 

@@ -18,7 +18,7 @@ Command = Callable[..., Any]
 def test_data_log_lists_versions(credit: Path, command: Command) -> None:
     result = command("data", "log", str(credit))
     header, row = result.text.splitlines()
-    assert header.split() == ["version", "created", "rows", "broken", "unlabelled", "files", "parent"]
+    assert header.split() == ["version", "created", "rows", "broken", "unlabelled", "fragments", "parent"]
     assert row.split() == ["d-0123456789ab", "2026-01-01", "00:00:00", "1,000", "7", "3", "1"]
 
 
@@ -44,6 +44,7 @@ def test_data_show_tells_what_was_left_out_and_the_profile(credit: Path, command
     write_json(load_config(credit).folder.profile("d-0123456789ab"), profile)
     lines = command("data", "show", "d-0123456789ab", str(credit)).text.splitlines()
     assert "left out: 3 rows without a label" in lines
+    assert "1 of 1 fragments read, 0 known before" in lines
     assert "quarantine: 7 rows where age breaks max 120" in lines
     assert lines[-1].split() == ["age", "integer", "1", "60", "18", "41", "99", "18", "(30)"]
 

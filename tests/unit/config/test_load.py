@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from raypipe.config.load import load_config, parse_config
+from raypipe.config.load import load_config, parse_config, to_yaml
 from raypipe.config.yaml_text import Plain, parse_yaml
 from raypipe.core.errors import ConfigError
 
@@ -82,6 +82,121 @@ def test_a_label_may_be_a_name_or_an_expression_and_nothing_else() -> None:
     assert "data.label.expression is missing" in refusal(
         data={"sources": [source], "label": {"name": "late"}}
     )
+
+
+SQL: dict[str, Plain] = {"name": "s", "format": "sql", "url": "sqlite:///rows.db", "table": "t"}
+HTTP: dict[str, Plain] = {"name": "s", "format": "http", "url": "https://api/rows"}
+CSV: dict[str, Plain] = {"name": "s", "format": "csv", "path": "rows.csv"}
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        (
+            {**CSV, "format": "cvs"},
+            ".format must be 'parquet', 'csv', 'jsonl', 'text', 'sql', 'delta', 'http', 'kafka'. Got 'cvs'.",
+        ),
+        ({"name": "s", "path": "x"}, ".format is missing; it must be given."),
+        ({**CSV, "query": "x"}, ".query is no known key; known here: name, kind, join, path, format."),
+        ({**CSV, "path": ""}, ".path must have at least 1 character(s). Got ''."),
+        ({**SQL, "curser": "id"}, ".curser is no known key; did you mean 'cursor'."),
+        ({**SQL, "query": "x"}, ": a sql source must have either `table` or `query`."),
+        ({**SQL, "lag": 5}, ": lag holds back by the cursor, so it needs one. Got lag 5."),
+        ({**SQL, "url": "rows.db"}, ".url must match ^[a-z][a-z0-9_]*(\\+[a-z0-9_]+)?://. Got 'rows.db'."),
+        ({**HTTP, "url": "https://me:pw@api"}, ".url must match ^https?://"),
+        ({**HTTP, "pagination": {"by": "pages"}}, ".pagination.by must be 'page', 'link', 'cursor'. Got"),
+        ({**HTTP, "pagination": {"by": "page", "frist": 0}}, ".pagination.frist is no known key; did you"),
+        (
+            {**HTTP, "pagination": {"by": "cursor", "parameter": "c"}},
+            ".pagination: a cursor must have either `path` or `field`.",
+        ),
+        (
+            {"name": "s", "format": "delta", "path": "x", "follow": True, "version": 1},
+            ": follow reads every version as it comes; leave out `version`.",
+        ),
+        ({**CSV, "join": {}}, ".join: a join must have `by`, `as_of` or both. Got neither."),
+        (
+            {**CSV, "join": {"by": 3}},
+            ".join.by must be a valid tuple or be a mapping of keys to values. Got 3.",
+        ),
+        ({**CSV, "join": {"as_of": {"tiem": "t"}}}, ".join.as_of.tiem is no known key; did you mean 'time'."),
+        (
+            {**CSV, "join": {"as_of": {"time": "t", "row_time_zone": "Mars"}}},
+            ".join.as_of.row_time_zone: it must name a time zone such as Europe/Zurich. Got 'Mars'.",
+        ),
+        (
+            {**CSV, "join": {"as_of": {"time": "t", "tolerance_s": 5, "available_after_s": 6}}},
+            ".join.as_of: tolerance_s must be >= available_after_s, or nothing ever matches. Got 5 and 6.",
+        ),
+    ],
+)
+def test_a_source_is_refused_by_the_rules_of_its_format(source: dict[str, Plain], sentence: str) -> None:
+    assert f"data.sources[0]{sentence}" in refusal(data={"sources": [source], "label": "y"})
+
+
+def test_what_is_joined_needs_something_to_join_to() -> None:
+    assert refusal(data={"sources": [{**CSV, "join": {"by": ["k"]}}], "label": "y"}) == (
+        "data.sources: one source at least must be without `join`, for the others to join to."
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "key", "resolved"),
+    [
+        ({"name": "s", "format": "delta", "path": "table"}, "path", "/etc/credit/table"),
+        ({"name": "s", "format": "text", "path": "s3://b/*.txt"}, "path", "s3://b/*.txt"),
+        (SQL, "url", "sqlite:////etc/credit/rows.db"),
+        (
+            {**SQL, "url": "sqlite+pysqlite:///../r.db?timeout=5"},
+            "url",
+            "sqlite+pysqlite:////etc/r.db?timeout=5",
+        ),
+        ({**SQL, "url": "sqlite:////srv/rows.db"}, "url", "sqlite:////srv/rows.db"),
+        ({**SQL, "url": "postgresql://h/base"}, "url", "postgresql://h/base"),
+        (HTTP, "url", "https://api/rows"),
+    ],
+)
+def test_each_format_resolves_its_own_paths(source: dict[str, Plain], key: str, resolved: str) -> None:
+    config = parse_config({**MINIMAL, "data": {"sources": [source], "label": "y"}}, Path("/etc/credit"))
+    assert getattr(config.data.sources[0], key) == resolved
+
+
+def test_a_config_of_any_source_is_read_back_from_its_yaml() -> None:
+    sources: Plain = [
+        {**HTTP, "pagination": {"by": "cursor", "parameter": "after", "field": "id"}, "headers": {"a": "b"}},
+        {**SQL, "name": "orders", "cursor": "id"},
+        {**CSV, "name": "planes", "join": {"by": {"tail": "tailnum"}, "prefix": ""}},
+    ]
+    config = parse_config({**MINIMAL, "data": {"sources": sources, "label": "y"}}, Path("/etc"))
+    assert parse_config(parse_yaml(to_yaml(config), {}), Path("/etc")) == config
+
+
+def test_what_a_model_keeps_of_its_config_has_no_secrets() -> None:
+    sources: Plain = [
+        {**HTTP, "url": "https://api/x?token=s3cret", "headers": {"Authorization": "s3cret"}},
+        {**HTTP, "name": "h", "parameters": {"api_key": "s3cret", "page_size": 5}},
+        {**SQL, "name": "db", "url": "postgresql://me:s3cret@h/base"},
+        {**CSV, "name": "c", "path": "s3://KEY:s3cret@b/x.csv"},
+        {
+            "name": "k",
+            "format": "kafka",
+            "servers": "h:9092",
+            "topic": "t",
+            "options": {"sasl.password": "s3cret", "security.protocol": "SASL_SSL"},
+        },
+    ]
+    config = parse_config(
+        {
+            **MINIMAL,
+            "data": {"sources": sources, "label": "y"},
+            "retraining": {"alerts": {"webhook": "https://h/s3cret"}},
+        },
+        Path("/etc"),
+    )
+    assert "s3cret" in config.model_dump_json()
+    shown = config.without_secrets().model_dump_json()
+    assert "s3cret" not in shown
+    assert all(part in shown for part in ("me:***@h/base", '"page_size":5', "SASL_SSL", "s3://KEY:***@b"))
 
 
 def test_an_unrelated_unknown_key_lists_the_known_ones() -> None:

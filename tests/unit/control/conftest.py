@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from raypipe.registry.manifest import ManifestDraft
 from raypipe.registry.store import Registry
 from raypipe.testing import FakeClock
+from raypipe.testing.control import MemoryDatabase, MemoryRegistry, World
 
 PIPELINE = "flights"
 
@@ -40,3 +42,21 @@ def registry(tmp_path: Path, registry_url: str, clock: FakeClock) -> Registry:
     registered(found, tmp_path, 3)
     found.set_alias(PIPELINE, "champion", "v1", reason="the first")
     return found
+
+
+@pytest.fixture(scope="session")
+def three_versions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MemoryDatabase]:
+    """Yield a database with what `registry` holds, to copy."""
+    database = MemoryDatabase()
+    found = MemoryRegistry(FakeClock(), database)
+    registered(found, tmp_path_factory.mktemp("versions"), 3)
+    found.set_alias(PIPELINE, "champion", "v1", reason="the first")
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def world(three_versions: MemoryDatabase) -> Iterator[World]:
+    found = World(PIPELINE, three_versions.copy())
+    yield found
+    found.database.close()

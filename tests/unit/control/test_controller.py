@@ -1,39 +1,27 @@
-"""The controller over a real ledger, in a world of fakes: whole cycles, and deaths after every step."""
+"""The controller over a real ledger, in a world of fakes: whole cycles; deaths are in `test_deaths.py`."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import replace
 
 import pytest
 
-from raypipe.control.controller import Controller, JobState, Ports
+from raypipe.control.controller import Controller, JobState
 from raypipe.control.events import (
-    ControllerStarted,
     Evidence,
-    Fact,
     GateJudged,
-    Promoted,
-    Quality,
     RetrainDecided,
     RetrainSubmitted,
-    WindowScored,
     kind_of,
 )
-from raypipe.control.ledger import fold_facts, read_facts, record
+from raypipe.control.ledger import fold_facts, record
 from raypipe.control.outcome import Retrained
 from raypipe.control.people import answer, request_retrain
-from raypipe.control.receipts import Receipt, receipts
 from raypipe.control.state import AwaitingApproval, Watching
-from raypipe.core.errors import ClusterError, RaypipeError, RegistryError, ServingError, StaleEpoch
-from raypipe.core.ids import Json
+from raypipe.core.errors import ClusterError, RegistryError, ServingError, StaleEpoch
 from raypipe.policy.config import RetrainingSettings
-from raypipe.registry.store import Registry
-from raypipe.registry.values import LedgerEntry
-from raypipe.testing import FakeClock
+from raypipe.testing.control import World
 from raypipe.training.compare import Comparison
 
 PIPELINE, FIRST = "flights", "flights-retrain-1"
@@ -43,133 +31,13 @@ SETTINGS = RetrainingSettings.model_validate(
 BETTER = Comparison("accuracy", "v1", "v2", 400, 0.61, 0.88, 0.27, 0.2, 0.33)
 WORSE = Comparison("accuracy", "v1", "v2", 400, 0.88, 0.61, -0.27, -0.33, -0.2)
 NO_NUMBERS = Comparison("accuracy", "v1", "v2", 400, 0.61, None, None, None, None)
+DAMAGED = replace(NO_NUMBERS, challenger_error="model.ubj is truncated")
+NO_CHAMPION = replace(NO_NUMBERS, champion_score=None, champion_error="v1 is gone", challenger_score=0.9)
 MADE = Retrained("v2", "d-2", "d-1", "xgboost", {"max_depth": 6}, 81.5, BETTER)
 
 
-class Killed(BaseException):
-    """The controller's process has died."""
-
-
-@dataclass
-class World:
-    """What the controller acts on: it outlives controllers, and may kill one at any of its steps."""
-
-    registry: Registry
-    ledger: str
-    """The registry's URL."""
-    clock: FakeClock
-    results: dict[str, Retrained] = field(default_factory=dict)
-    running: dict[str, JobState] = field(default_factory=dict)
-    started: list[str] = field(default_factory=list)
-    stopped: list[str] = field(default_factory=list)
-    told: list[str] = field(default_factory=list)
-    scores: dict[str, float] = field(default_factory=lambda: {"v1": 0.6, "v2": 0.9})
-    errors: dict[str, RaypipeError] = field(default_factory=dict)
-    webhook_is_up: bool = True
-    traffic_flows: bool = True
-    before_result: Callable[[], None] = lambda: None
-    n_labels: int = 500
-    dies_at: int | None = None
-    n_steps: int = 0
-    n_sends: int = 0
-
-    def at(self, port: str) -> None:
-        """Pass a point at which the process may die, or the port may fail."""
-        self.n_steps += 1
-        if self.n_steps == self.dies_at:
-            raise Killed
-        if port in self.errors:
-            raise self.errors[port]
-
-    def submit(self, decision: str) -> None:
-        self.at("submit")
-        if decision not in self.running:
-            self.started.append(decision)
-            self.running[decision] = "running"
-        self.at("submitted")
-
-    def state(self, decision: str) -> JobState:
-        self.at("state")
-        return self.running.get(decision, "unknown")
-
-    def stop(self, decision: str) -> None:
-        self.at("stop")
-        self.stopped.append(decision)
-
-    def result(self, decision: str) -> Retrained | None:
-        self.before_result()
-        return self.results.get(decision)
-
-    def measure(self, champion: str, at: datetime) -> WindowScored | None:
-        self.at("measure")
-        if not self.traffic_flows:
-            return None
-        score = self.scores[champion]
-        quality = Quality("accuracy", True, score, score - 0.04, score + 0.04, 500)
-        return WindowScored(at, champion, self.n_labels, quality)
-
-    def promote(self, version: str, expected: str | None, reason: str) -> int:
-        self.at("promote")
-        if self.registry.alias(PIPELINE, "champion") != version:
-            self.registry.set_alias(PIPELINE, "champion", version, expected=expected, reason=reason)
-        self.at("promoted")
-        return self.registry.alias_history(PIPELINE, "champion")[0].epoch
-
-    def send(self, key: str, text: str, evidence: Evidence) -> bool:
-        self.at("send")
-        self.n_sends += 1
-        if self.webhook_is_up:
-            self.told.append(key)
-        return self.webhook_is_up
-
-    def ends(self, decision: str, state: JobState, result: Retrained | None = None) -> None:
-        """Let a job end, with what it leaves behind."""
-        self.running[decision] = state
-        if result is not None:
-            self.results[decision] = result
-
-    @property
-    def facts(self) -> tuple[Fact, ...]:
-        return tuple(fact for _, fact in read_facts(self.registry, PIPELINE))
-
-    @property
-    def receipts(self) -> tuple[Receipt, ...]:
-        return receipts(self.facts, PIPELINE)
-
-    @property
-    def champion(self) -> str | None:
-        return self.registry.alias(PIPELINE, "champion")
-
-
-class DyingLedger(Registry):
-    """A ledger in front of and behind whose writes the process may die."""
-
-    def __init__(self, world: World) -> None:
-        super().__init__(world.ledger, world.clock)
-        self.world = world
-
-    def append(self, pipeline: str, kind: str, subject: str, detail: Json) -> LedgerEntry:
-        self.world.at("append")
-        entry = super().append(pipeline, kind, subject, detail)
-        self.world.at("appended")
-        return entry
-
-
-@pytest.fixture
-def world(registry: Registry, registry_url: str, clock: FakeClock) -> World:
-    return World(registry, registry_url, clock)
-
-
-def controller(
-    world: World, settings: RetrainingSettings = SETTINGS, registry: Registry | None = None
-) -> Controller:
-    """Return a controller that has not started."""
-    ports = Ports(jobs=world, traffic=world, releases=world, alerts=world)
-    return Controller(PIPELINE, settings, registry or world.registry, world.clock, ports)
-
-
 def started(world: World, settings: RetrainingSettings = SETTINGS) -> Controller:
-    found = controller(world, settings)
+    found = world.controller(settings)
     found.start()
     return found
 
@@ -301,6 +169,8 @@ def test_a_job_that_ray_does_not_take_has_failed(world: World) -> None:
         (replace(MADE, comparison=replace(BETTER, champion="v0")), "inconclusive", "the champion changed"),
         (replace(MADE, comparison=None), "inconclusive", "its job left no comparison"),
         (replace(MADE, comparison=None, error="model.ubj differs"), "not better", "model.ubj differs"),
+        (replace(MADE, comparison=DAMAGED), "not better", "v2 cannot be scored: model.ubj is truncated"),
+        (replace(MADE, comparison=NO_CHAMPION), "inconclusive", "the champion v1 cannot be scored"),
     ],
 )
 def test_a_challenger_that_is_not_better_never_serves(
@@ -337,54 +207,10 @@ def test_an_endpoint_that_refuses_keeps_its_champion(world: World) -> None:
     assert world.champion == "v1"
 
 
-def survivor(world: World) -> Controller:
-    """Run until the retrain is over, with a new controller for each that dies."""
-    ledger = DyingLedger(world)
-    found: Controller | None = None
-    for _ in range(14):
-        world.clock.advance(1)
-        if FIRST in world.running:
-            world.ends(FIRST, "succeeded", MADE)
-        try:
-            if found is None:
-                found = controller(world, registry=ledger)
-                found.start()
-            found.tick()
-        except Killed:
-            found = None
-    assert found is not None
-    return found
-
-
-N_STEPS = 38
-"""What `survivor` takes where none dies; the last step only measures."""
-
-
-@pytest.mark.parametrize("dies_at", range(1, N_STEPS))
-def test_a_death_at_any_step_loses_nothing_and_does_nothing_twice(world: World, dies_at: int) -> None:
-    world.dies_at = dies_at
-    found = survivor(world)
-    assert (world.started, world.champion) == ([FIRST], "v2")
-    assert isinstance(found.state.phase, Watching)
-    assert found.state == fold_facts(world.facts, PIPELINE)
-    [receipt] = world.receipts
-    assert (receipt.decision, receipt.ending) == (FIRST, "promoted")
-    counts = Counter(type(fact) for fact in world.facts)
-    assert counts[RetrainDecided] == counts[Promoted] == 1
-    assert counts[ControllerStarted] <= 2
-    assert {alert.key for alert in found.state.unsent} == set()
-
-
-def test_every_step_of_a_cycle_is_one_to_die_at(world: World) -> None:
-    survivor(world)
-    assert (world.n_steps, world.champion) == (N_STEPS, "v2")
-
-
 @pytest.mark.parametrize("fails_at", ["append", "measure", "send", "state"])
 def test_what_fails_once_is_made_up_for_by_the_same_controller(world: World, fails_at: str) -> None:
     """The ledger may be locked, or a port may raise: the next tick goes on from the ledger."""
-    ledger = DyingLedger(world)
-    found = controller(world, registry=ledger)
+    found = world.controller(SETTINGS, mortal=True)
     found.start()
     for turn in range(20):
         world.errors = {fails_at: RegistryError("locked")} if turn % 2 else {}
@@ -571,17 +397,12 @@ def test_a_clock_that_goes_back_an_hour_starts_nothing_more(world: World) -> Non
     assert "flights/quality/v1/2026-01-01" in world.told
 
 
-def test_nothing_is_measured_without_a_champion(world: World, clock: FakeClock) -> None:
-    found = Controller(
-        "empty",
-        SETTINGS,
-        world.registry,
-        clock,
-        Ports(jobs=world, traffic=world, releases=world, alerts=world),
-    )
+def test_nothing_is_measured_without_a_champion(world: World) -> None:
+    empty = replace(world, pipeline="empty")
+    found = empty.controller(SETTINGS)
     found.start()
-    ticks(found, world, 3)
-    assert (world.n_steps, found.state.phase) == (0, Watching())
+    ticks(found, empty, 3)
+    assert (empty.n_steps, found.state.phase) == (0, Watching())
 
 
 def test_a_submission_is_recorded_once(world: World) -> None:

@@ -40,6 +40,24 @@ def test_facts_come_back_in_order_among_other_entries(registry: Registry) -> Non
     assert read_facts(registry, "unknown") == ()
 
 
+class BusyRegistry(Registry):
+    """Somebody else writes right after every read."""
+
+    def history(
+        self, pipeline: str, limit: int | None = 50, *, after_seq: int = 0
+    ) -> tuple[LedgerEntry, ...]:
+        found = super().history(pipeline, limit, after_seq=after_seq)
+        record(self, pipeline, FACTS[1])
+        return found
+
+
+def test_a_reader_misses_no_fact_while_others_write(tmp_path: Path) -> None:
+    registry, seen = BusyRegistry(f"sqlite:///{tmp_path / 'r.db'}", FakeClock()), list[int]()
+    for _ in range(5):
+        seen += [seq for seq, _ in read_facts(registry, "flights", after_seq=seen[-1] if seen else 0)]
+    assert seen == [1, 2, 3, 4]
+
+
 def test_the_state_folds_from_entries_in_any_order(registry: Registry) -> None:
     for fact in FACTS:
         record(registry, "flights", fact)

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raypipe.control.outcome import Retrained, read_result, write_result
+from raypipe.control.outcome import Retrained, read_progress, read_result, write_progress, write_result
 from raypipe.core.home import Home, PipelineHome
+from raypipe.core.progress import Step
 from raypipe.training.compare import Comparison
 
 FLOATS = st.none() | st.floats(allow_nan=False, allow_infinity=False)
@@ -40,6 +41,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> PipelineHome:
 def test_a_result_comes_back_equal(folder: PipelineHome, result: Retrained) -> None:
     write_result(folder, "flights-retrain-1", result)
     assert read_result(folder, "flights-retrain-1") == result
+
+
+def test_how_far_a_retrain_is_can_be_read_while_it_runs(tmp_path: Path) -> None:
+    folder = Home(tmp_path).pipeline("flights")
+    assert read_progress(folder, "flights-retrain-1") == ""
+    write_progress(folder, "flights-retrain-1", Step("train", "1 of 6 trials"))
+    write_progress(folder, "flights-retrain-1", Step("judge", "500 test rows", 0.5))
+    assert read_progress(folder, "flights-retrain-1") == "judge: 500 test rows"
+    assert read_result(folder, "flights-retrain-1") is None
 
 
 def test_no_result_yet_is_none(folder: PipelineHome) -> None:

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 
 from raypipe.core.errors import SchemaError, SourceError
-from raypipe.data.config import SourceSettings
 from raypipe.data.csv_file import read_csv
 from raypipe.data.locations import SourceFile, locate
+from raypipe.data.sources.config import CsvSettings
 
 Writer = Callable[[str | bytes], SourceFile]
 
@@ -20,7 +20,7 @@ def written(tmp_path: Path) -> Writer:
     def write(content: str | bytes, name: str = "f.csv") -> SourceFile:
         path = tmp_path / name
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return locate([SourceSettings(name="s", format="csv", path=str(path))])[0]
+        return locate(CsvSettings(name="s", format="csv", path=str(path)))[0]
 
     return write
 
@@ -47,7 +47,7 @@ def test_the_delimiter_is_seen_in_the_header(written: Writer, delimiter: str) ->
 def test_compressed_files_are_read(tmp_path: Path) -> None:
     path = tmp_path / "f.csv.gz"
     path.write_bytes(gzip.compress(b"a,b\n1,2\n"))
-    (file,) = locate([SourceSettings(name="s", format="csv", path=str(tmp_path))])
+    (file,) = locate(CsvSettings(name="s", format="csv", path=str(tmp_path)))
     assert read_csv(file, {}).to_pylist() == [{"a": 1, "b": 2}]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from raypipe.core.errors import ConfigError, LabelError
 from raypipe.data.config import DataSettings, LabelSettings
-from raypipe.data.expressions import label_inputs, where, with_label
+from raypipe.data.expressions import label_inputs, parse_sql, where, with_label
 
 FRAME = pl.DataFrame({"delay": [20.0, None, 3.0], "carrier": ["AA", "UA", None], "day": [1, 2, 3]})
 
@@ -77,3 +77,32 @@ def test_a_wrong_expression_is_quoted(expression: str, sentence: str) -> None:
 def test_where_must_be_a_condition() -> None:
     with pytest.raises(ConfigError, match=r"data\.where must be a condition .* Got 'day'"):
         where(FRAME, "day")
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "x > AVG(x)",
+        "SUM(x) OVER (PARTITION BY y)",
+        "LAG(x) OVER (ORDER BY y) > 1",
+        "COUNT(*) > 3",
+        "MEDIAN(x) > x",
+    ],
+)
+def test_what_looks_at_other_rows_is_refused(expression: str) -> None:
+    with pytest.raises(ConfigError, match="must give each row a value by that row alone"):
+        parse_sql("data.where", expression)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "x > 15 AND y IS NOT NULL",
+        '"Agg" > 1 AND "Len" = \'Over\'',
+        "CASE WHEN x IN (1, 2) THEN 'Shift' ELSE LOWER(y) END",
+        "COALESCE(x, 0) BETWEEN 1 AND 2",
+        "EXTRACT(year FROM t) > 2000",
+    ],
+)
+def test_what_looks_at_its_row_alone_is_taken(expression: str) -> None:
+    parse_sql("data.where", expression)

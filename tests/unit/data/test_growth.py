@@ -18,12 +18,14 @@ from raypipe.core.home import Home, PipelineHome
 from raypipe.data.captured import Answer, LabelRecord, PredictionRecord, encode
 from raypipe.data.committer import commit_once
 from raypipe.data.config import DataSettings, SplitSettings
-from raypipe.data.growth import ENDPOINT, grow, is_grown, live_ids, read_grown, split_grown
-from raypipe.data.ingest import ingest, read_rows
+from raypipe.data.fragments import read_rows
+from raypipe.data.growth import grow, is_grown, live_ids, read_grown, split_grown
+from raypipe.data.ingest import ingest
 from raypipe.data.live import AT_COLUMN, ID_COLUMN
-from raypipe.data.versions import DataVersion
+from raypipe.data.versions import ENDPOINT, DataVersion
 from raypipe.data.wal import WalWriter
 from raypipe.testing import FakeClock
+from raypipe.testing.data import VersionsInMemory
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 SPLIT = SplitSettings()
@@ -104,9 +106,9 @@ class Growing:
 
     def __init__(self, folder: PipelineHome, settings: DataSettings, clock: Clock) -> None:
         self.folder, self.settings, self.clock = folder, settings, clock
-        self.versions: dict[str, DataVersion] = {}
+        self.versions = VersionsInMemory()
         self.n_streams = 0
-        self.base = ingest(settings, folder, find=self.versions.get, parent=None, clock=clock)
+        self.base = ingest(settings, folder, self.versions, clock=clock)
 
     def capture(self, *records: PredictionRecord | LabelRecord) -> None:
         self.n_streams += 1
@@ -117,9 +119,7 @@ class Growing:
         commit_once(self.folder)
 
     def grow(self) -> DataVersion:
-        version = grow(self.settings, self.folder, self.base, find=self.versions.get, clock=self.clock)
-        self.versions[version.id] = version
-        return version
+        return grow(self.settings, self.folder, self.versions, clock=self.clock)
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ def test_each_prediction_joins_once_with_its_last_label(growing: Growing) -> Non
 def test_equal_content_is_one_version_and_a_corrected_label_another(growing: Growing) -> None:
     growing.capture(predicted("a", 1), labelled("a", "bad"))
     first, again = growing.grow(), growing.grow()
-    assert again is growing.versions[first.id]
+    assert again is first
     growing.capture(labelled("a", "good", 90))
     corrected = growing.grow()
     assert corrected.id != first.id

@@ -12,9 +12,11 @@ from raypipe.core.errors import ConfigError, DataError, LabelError, SchemaError,
 from raypipe.core.home import Home, PipelineHome
 from raypipe.core.progress import Step
 from raypipe.data.config import DataSettings
-from raypipe.data.ingest import ingest, read_quarantine, read_rows, rows_table_exists
+from raypipe.data.fragments import read_quarantine, read_rows
+from raypipe.data.ingest import ingest
 from raypipe.data.versions import DataVersion
 from raypipe.testing import FakeClock
+from raypipe.testing.data import VersionsInMemory
 
 CSV = """age,city,at,y
 30,Bern,2026-01-01T00:00:00Z,1
@@ -42,11 +44,10 @@ def csv(tmp_path: Path, text: str = CSV, name: str = "people.csv") -> Path:
     return path
 
 
-def run(declared: DataSettings, folder: PipelineHome, known: DataVersion | None = None) -> DataVersion:
-    def find(id: str) -> DataVersion | None:
-        return known if known is not None and known.id == id else None
-
-    return ingest(declared, folder, find=find, parent=None, clock=FakeClock())
+def run(
+    declared: DataSettings, folder: PipelineHome, versions: VersionsInMemory | None = None
+) -> DataVersion:
+    return ingest(declared, folder, versions or VersionsInMemory(), clock=FakeClock())
 
 
 def test_rows_become_a_version(tmp_path: Path, folder: PipelineHome) -> None:
@@ -85,10 +86,10 @@ def test_every_old_version_can_be_read(tmp_path: Path, folder: PipelineHome) -> 
 
 
 def test_what_is_known_is_not_written_again(tmp_path: Path, folder: PipelineHome) -> None:
-    declared = settings(csv(tmp_path))
-    version = run(declared, folder)
+    versions = VersionsInMemory()
+    version = run(settings(csv(tmp_path)), folder, versions)
     elsewhere = settings(csv(tmp_path, name="moved/people.csv"))
-    assert run(elsewhere, folder, known=version) is version
+    assert run(elsewhere, folder, versions) is version
     assert read_rows(folder, version).num_rows == 4
 
 
@@ -117,21 +118,20 @@ def test_a_second_write_of_the_same_content_does_no_harm(tmp_path: Path, folder:
     first, second = run(declared, folder), run(declared, folder)
     assert (first.id, first.table_version + 1) == (second.id, second.table_version)
     assert read_rows(folder, first) == read_rows(folder, second)
-    assert read_quarantine(folder).num_rows == 1
+    assert read_quarantine(folder, second).num_rows == 1
 
 
 def test_the_quarantine_says_which_row_of_which_version_broke_what(
     tmp_path: Path, folder: PipelineHome
 ) -> None:
-    assert read_quarantine(folder).num_rows == 0
     rules = {"columns": {"age": {"min": 0}}}
     version = run(settings(csv(tmp_path), contract=rules), folder)
-    (row,) = read_quarantine(folder).to_pylist()
+    (row,) = read_quarantine(folder, version).to_pylist()
     assert json.loads(row.pop("row"))["city"] == "Bern"
     assert row == {
         "quarantined_at": FakeClock().now(),
-        "data_version": version.id,
         "source": "people",
+        "piece": str(tmp_path / "people.csv"),
         "rule": "must be >= 0",
         "column": "age",
         "value": "-4",
@@ -178,7 +178,7 @@ def test_rows_that_cannot_be_used_are_one_sentence_and_nothing_is_written(
     with pytest.raises(error) as caught:
         run(settings(csv(tmp_path), **more), folder)
     assert sentence in str(caught.value)
-    assert not rows_table_exists(folder)
+    assert not (folder.rows / "_delta_log").exists()
 
 
 def test_a_home_below_a_file_is_a_storage_error(tmp_path: Path) -> None:
@@ -192,8 +192,7 @@ def test_progress_is_told(tmp_path: Path, folder: PipelineHome) -> None:
     ingest(
         settings(csv(tmp_path)),
         folder,
-        find=lambda _: None,
-        parent="d-0",
+        VersionsInMemory(),
         clock=FakeClock(),
         progress=steps.append,
     )
@@ -203,10 +202,11 @@ def test_progress_is_told(tmp_path: Path, folder: PipelineHome) -> None:
 
 def test_a_dropped_column_must_be_one(tmp_path: Path, folder: PipelineHome) -> None:
     path = csv(tmp_path)
-    known = run(settings(path, drop=["city"]), folder)
-    for find in (None, known):
+    versions = VersionsInMemory()
+    run(settings(path, drop=["city"]), folder, versions)
+    for known in (None, versions):
         with pytest.raises(ConfigError, match=r"data\.drop names 'citty', .* did you mean 'city'\?"):
-            run(settings(path, drop=["citty"]), folder, find)
+            run(settings(path, drop=["citty"]), folder, known)
 
 
 def test_a_dropped_column_of_an_unusable_type_is_named_by_the_version(

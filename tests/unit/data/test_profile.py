@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from raypipe.core.errors import SchemaError
 from raypipe.data.profile import Profile
+from raypipe.data.schema import Column
 
 ROWS = st.fixed_dictionaries(
     {
@@ -95,6 +96,17 @@ def test_dictionaries_are_what_their_values_are() -> None:
     assert Profile.of_table(pa.table({"x": text}))["x"].values.top(1) == (("a", 2),)
 
 
+def test_dictionaries_in_chunks_with_nulls_and_unused_entries() -> None:
+    chunks = [
+        pa.DictionaryArray.from_arrays(pa.array([0, None, 2, 0]), pa.array(["a", "unused", "b"])),
+        pa.DictionaryArray.from_arrays(pa.array([1, 0, 2]), pa.array(["b", "a", None])),
+    ]
+    column = pa.chunked_array(chunks)
+    x = Profile.of_table(pa.table({"x": column}))["x"]
+    assert (x.n_nulls, x.values.top(3)) == (2, (("a", 3), ("b", 2)))
+    assert x == Profile.of_table(pa.table({"x": column.cast(pa.string())}))["x"]
+
+
 def test_timestamps_of_every_type_are_microseconds_in_utc() -> None:
     moment = datetime(2024, 2, 29, 1, tzinfo=UTC)
     want = (moment - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1)
@@ -109,6 +121,14 @@ def test_the_step_of_timestamps() -> None:
     hours = [datetime(2024, 1, 1, hour) for hour in (0, 6, 9)]
     assert profile_of(hours)["x"].step == 3 * 3_600_000_000
     assert profile_of([None], pa.timestamp("us"))["x"].step == 0
+
+
+def test_the_step_of_timestamps_that_begin_alike() -> None:
+    hour = timedelta(hours=1)
+    begin = datetime(1970, 1, 1)
+    times = [begin] * 2000 + [begin + 12 * hour] * 2000 + [begin + 9 * hour]
+    assert profile_of(times)["x"].step == 3 * 3_600_000_000
+    assert profile_of([begin])["x"].step == 0
 
 
 def test_decimals_are_the_nearest_number() -> None:
@@ -132,6 +152,45 @@ def test_only_the_named_columns() -> None:
     assert found.names == ("b",)
     with pytest.raises(SchemaError, match="no column 'a'"):
         found["a"]
+
+
+def test_only_the_parts_that_are_asked_for() -> None:
+    rows = pa.table({"a": [1.0, 2.0, 2.0], "b": ["x", "y", None]})
+    whole, bare = Profile.of_table(rows), Profile.of_table(rows, parts={"a": (), "b": ()})
+    assert (bare["a"].mean, bare["a"].min, bare["b"].n_nulls) == (whole["a"].mean, 1.0, 1)
+    for name in ("a", "b"):
+        with pytest.raises(SchemaError, match=rf"'{name}' was made without values"):
+            bare[name].values.top(1)
+        with pytest.raises(SchemaError, match="without quantiles"):
+            bare[name].quantile(0.5)
+    assert Profile.from_json(json.loads(json.dumps(bare.to_json()))) == bare
+    assert bare.merge(bare)["a"].n_rows == 6
+    with pytest.raises(SchemaError, match="the same parts"):
+        bare.merge(whole)
+    half = Profile.of_table(rows, parts={"a": ("quantiles",)})
+    assert (half["a"].quantile(0.5), half["b"].values) == (2.0, whole["b"].values)
+
+
+def test_a_column_of_a_given_kind_that_the_table_has_otherwise_or_not_at_all() -> None:
+    rows = pa.table({"a": pa.array([1, 2], pa.int64())})
+    found = Profile.of_columns(rows, [Column("a", "number", False), Column("b", "category", True)])
+    assert (
+        found["a"]
+        == Profile.of_columns(rows.cast(pa.schema({"a": pa.float64()})), [Column("a", "number", False)])["a"]
+    )
+    assert (found["b"].n_rows, found["b"].n_nulls, found["b"].n_distinct) == (2, 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("values", "is_constant"),
+    [
+        *(([1.0, 1.0], True), ([1.0, None], False), ([1.0, math.inf], False), ([1.0, 2.0], False)),
+        *((["a", "a"], True), (["a", "b"], False), (["a", None], False)),
+        *(([True, True], True), ([None], False)),
+    ],
+)
+def test_whether_a_column_holds_one_value(values: list[object], is_constant: bool) -> None:
+    assert profile_of(values)["x"].is_constant == is_constant
 
 
 def test_what_differs_is_not_merged() -> None:

@@ -15,6 +15,22 @@ counts = st.integers(0, 10**12)
 columns = st.builds(
     Column, st.text(min_size=1), st.sampled_from(["number", "category", "timestamp"]), st.booleans()
 )
+times = st.datetimes(min_value=datetime(1990, 1, 1), timezones=st.just(UTC))
+texts = st.lists(st.text(), max_size=2).map(tuple)
+rules = st.lists(
+    st.builds(BrokenRule, st.text(), st.text(), st.sampled_from(["drop", "stop"]), counts), max_size=2
+).map(tuple)
+fragments = st.builds(
+    Fragment,
+    columns=st.lists(columns, max_size=2).map(tuple),
+    broken=rules,
+    since=st.none() | times,
+    until=st.none() | times,
+    ingested_at=times,
+    after=st.none() | st.integers(),
+    position=st.none() | st.integers() | st.text() | st.dictionaries(st.text(), st.integers(), max_size=2),
+    **dict.fromkeys(("untyped", "widened", "unread", "files", "quarantine", "pieces"), texts),
+)
 versions = st.builds(
     DataVersion,
     id=st.text(),
@@ -22,14 +38,13 @@ versions = st.builds(
     table_version=counts,
     columns=st.lists(columns, max_size=3).map(tuple),
     n_rows=counts,
-    broken=st.lists(
-        st.builds(BrokenRule, st.text(), st.text(), st.sampled_from(["drop", "stop"]), counts), max_size=2
-    ).map(tuple),
+    broken=rules,
     n_unlabelled=counts,
-    fragments=st.lists(st.builds(Fragment, st.text(), st.text(), st.text(), counts, counts), max_size=2).map(
-        tuple
-    ),
-    created_at=st.datetimes(min_value=datetime(1990, 1, 1), timezones=st.just(UTC)),
+    fragments=st.lists(fragments, max_size=2).map(tuple),
+    created_at=times,
+    n_read=counts,
+    n_known=counts,
+    chains=st.dictionaries(st.text(), st.text(), max_size=2),
 )
 
 

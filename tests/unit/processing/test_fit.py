@@ -7,9 +7,10 @@ import pyarrow as pa
 import pytest
 
 from raypipe.core.errors import ConfigError, DataError
-from raypipe.data.config import DataSettings, LabelSettings, SourceSettings
+from raypipe.data.config import DataSettings, LabelSettings
 from raypipe.data.profile import Profile
 from raypipe.data.schema import Column, schema_columns
+from raypipe.data.sources.config import CsvSettings
 from raypipe.processing.config import CategoricalStep, DateStep, NumericStep, ProcessingSettings
 from raypipe.processing.fit import candidate_columns, fit_transform
 from raypipe.processing.steps import FittedCategory, FittedDate, FittedNumber, FittedStep
@@ -26,7 +27,7 @@ ROWS = pa.table(
 
 
 def data(**changes: object) -> DataSettings:
-    source = SourceSettings(name="s", format="csv", path="-")
+    source = CsvSettings(name="s", format="csv", path="-")
     return DataSettings.model_validate({"sources": (source,), "label": "y", **changes})
 
 
@@ -175,9 +176,9 @@ def test_settings_of_numbers() -> None:
     mean = fit_one(values, settings(impute="mean", scale="none", indicator=False))
     assert isinstance(mean, FittedNumber)
     assert (mean.fill, mean.centre, mean.reciprocal, mean.indicator) == (3.0, 0.0, 1.0, False)
-    zero = fit_one(values, settings(impute="zero"))
+    zero = fit_one(values, settings(impute="constant", value=-1))
     assert isinstance(zero, FittedNumber)
-    assert zero.fill == 0.0
+    assert zero.fill == -1.0
 
 
 @pytest.mark.parametrize("values", [[1e200, -1e200], [5e-324, 0.0], [1.7e308, -1.7e308]])

@@ -20,16 +20,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from raypipe.core.errors import ArtifactError, SchemaError
-from raypipe.data.config import DataSettings, SourceSettings
+from raypipe.data.config import DataSettings
 from raypipe.data.profile import Profile
 from raypipe.data.schema import Column, schema_columns
+from raypipe.data.sources.config import CsvSettings
 from raypipe.processing.config import CategoricalStep, DateStep, ProcessingSettings
 from raypipe.processing.fit import fit_transform
 from raypipe.processing.report import FeatureChoice
 from raypipe.processing.steps import FittedCategory, FittedDate, FittedNumber
 from raypipe.processing.transform import FittedTransform
 
-DATA = DataSettings(sources=(SourceSettings(name="s", format="csv", path="-"),), label="label", time="ts")
+DATA = DataSettings(sources=(CsvSettings(name="s", format="csv", path="-"),), label="label", time="ts")
 PROCESSING = ProcessingSettings(
     as_category=("code",),
     use_time=True,
@@ -288,8 +289,8 @@ def test_feature_names_are_distinct() -> None:
 
 def test_other_json_is_refused() -> None:
     good = one(NUMBER).to_json()
-    for bad in (None, {}, {**good, "format": 2}):
-        with pytest.raises(ArtifactError, match="transform must be JSON of format 1"):
+    for bad in (None, {}, {**good, "format": 1}):
+        with pytest.raises(ArtifactError, match="transform must be JSON of format 2"):
             FittedTransform.from_json(bad)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from raypipe.registry.card import CardColumn, CardEntry, CardPart, ModelCard, render_card
+from raypipe.registry.card import CardColumn, CardEntry, CardPart, CardWorth, ModelCard, render_card
 
 CARD = ModelCard(
     pipeline="flights",
@@ -47,6 +47,17 @@ def test_every_part_is_there() -> None:
         "- Learned from 2013 only.",
     ):
         assert expected in text
+
+
+def test_what_columns_are_worth_is_there_with_what_is_suspicious() -> None:
+    assert "Not measured." in render_card(CARD)
+    worth = (CardWorth("dep|time", 0.3, 0.25, 0.35, ("leak",)), CardWorth("origin", 0.0, -0.01, 0.01))
+    text = render_card(
+        replace(CARD, worth=worth, worth_measured_on="Measured on 500 rows.", findings=("leak: dep|time.",))
+    )
+    assert "Measured on 500 rows.\n\n| column | loss of auc without it | interval | flags |" in text
+    assert "| `dep\\|time` | 0.3 | 0.25 to 0.35 | leak |" in text
+    assert "\n- leak: dep|time." in text
 
 
 def test_a_name_cannot_break_a_table() -> None:

@@ -61,6 +61,20 @@ def test_rows_outside_the_folder_stay_behind(config: Path, path: str) -> None:
         require_portable(write(config, path=path), {})
 
 
+@pytest.mark.parametrize(
+    ("url", "goes"), [("rows.db", True), ("/mnt/rows.db", True), ("../rows.db", False), (":memory:", True)]
+)
+def test_a_database_file_goes_along_or_is_refused_as_files_are(config: Path, url: str, goes: bool) -> None:
+    config.parent.mkdir(exist_ok=True)
+    source = f"{{name: files, format: sql, url: 'sqlite:///{url}', table: t}}"
+    config.write_text(f"name: credit\nhome: /mnt/home\ndata: {{sources: [{source}], label: y}}\n")
+    if goes:
+        assert require_portable(config, {}).name == "credit"
+    else:
+        with pytest.raises(ConfigError, match=r"the path of source files must lie in .*Got '\.\./rows\.db'"):
+            require_portable(config, {})
+
+
 def test_a_home_in_the_working_directory_would_be_lost(config: Path) -> None:
     with pytest.raises(ConfigError, match=r"home must be an absolute path or begin with ~.*Got 'home'"):
         require_portable(write(config, home="home"), {})

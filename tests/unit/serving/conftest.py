@@ -9,14 +9,20 @@ from pathlib import Path
 import pytest
 
 from raypipe.core.home import Home, PipelineHome
+from raypipe.registry.store import Registry
 from raypipe.serving.capture import AnsweredRow, CaptureState
 from raypipe.serving.config import ServingSettings
 from raypipe.serving.endpoint import Endpoint
 from raypipe.serving.feedback import Label
+from raypipe.serving.operator import Operator
 from raypipe.serving.pointer import Pointer, write_pointer
+from raypipe.serving.releases import Releases
 from raypipe.serving.swap import VersionHolder, load_version
+from raypipe.serving.token import keep_token
 from raypipe.testing import FakeClock
 from raypipe.testing.serving import write_tiny_version
+
+TOKEN = "f" * 64
 
 
 class ListCapture:
@@ -82,6 +88,19 @@ def make_endpoint(versions: VersionHolder, capture: ListCapture, clock: FakeCloc
         )
 
     return make
+
+
+@pytest.fixture
+def registry(folder: PipelineHome, clock: FakeClock) -> Registry:
+    """Return a registry with nothing in it yet."""
+    return Registry(Home(folder.root.parent).registry_url, clock)
+
+
+@pytest.fixture
+def operator(folder: PipelineHome, registry: Registry, versions: VersionHolder) -> Operator:
+    token = Home(folder.root.parent).operator_token
+    keep_token(token, TOKEN)
+    return Operator(token, Releases(registry, folder), versions.follow)
 
 
 @pytest.fixture

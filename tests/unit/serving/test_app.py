@@ -10,6 +10,7 @@ import pytest
 from raypipe.core.home import PipelineHome
 from raypipe.serving.app import MAX_INLINE_OBJECTS, EndpointApp
 from raypipe.serving.endpoint import Endpoint
+from raypipe.serving.operator import Operator
 from raypipe.serving.pointer import write_pointer
 from raypipe.serving.swap import VersionHolder
 from raypipe.testing.serving import write_tiny_version
@@ -62,8 +63,8 @@ def run(work: Awaitable[Answer]) -> Answer:
 
 
 @pytest.fixture
-def app(endpoint: Endpoint) -> EndpointApp:
-    return EndpointApp(endpoint)
+def app(endpoint: Endpoint, operator: Operator) -> EndpointApp:
+    return EndpointApp(endpoint, operator)
 
 
 def predict(n_rows: int = 1) -> bytes:
@@ -125,8 +126,10 @@ def test_content_types(app: EndpointApp, headers: tuple[tuple[bytes, bytes], ...
     assert answer.status == status
 
 
-def test_a_body_that_is_too_large_is_not_read_to_its_end(make_endpoint: Callable[..., Endpoint]) -> None:
-    app = EndpointApp(make_endpoint(max_body_bytes=1024))
+def test_a_body_that_is_too_large_is_not_read_to_its_end(
+    make_endpoint: Callable[..., Endpoint], operator: Operator
+) -> None:
+    app = EndpointApp(make_endpoint(max_body_bytes=1024), operator)
     for length in (b"1025", b"9" * 5000):
         declared = run(ask(app, "POST", "/tiny/predict", headers=(JSON_TYPE, (b"content-length", length))))
         assert declared.status == 413
@@ -169,9 +172,12 @@ def test_the_docs_show_a_call_that_works(app: EndpointApp) -> None:
 
 
 def test_the_lifespan_watches_the_pointer(
-    folder: PipelineHome, make_endpoint: Callable[..., Endpoint], versions: VersionHolder
+    folder: PipelineHome,
+    make_endpoint: Callable[..., Endpoint],
+    operator: Operator,
+    versions: VersionHolder,
 ) -> None:
-    app = EndpointApp(make_endpoint(poll_interval_s=0.001))
+    app = EndpointApp(make_endpoint(poll_interval_s=0.001), operator)
 
     async def live() -> list[str]:
         messages: asyncio.Queue[dict[str, str]] = asyncio.Queue()

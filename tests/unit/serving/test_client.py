@@ -7,9 +7,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from raypipe.core.errors import ServingError
+from raypipe.core.errors import RaypipeError, ServingError, StaleEpoch, UnknownVersion
 from raypipe.serving import client
-from raypipe.serving.client import EndpointStatus, wait_for_epoch
+from raypipe.serving.client import EndpointStatus, ReleaseReply, wait_for_epoch
 
 
 class Scripted(HTTPServer):
@@ -19,6 +19,7 @@ class Scripted(HTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.script: list[tuple[int, bytes]] = []
         self.sent: list[tuple[str, str, bytes]] = []
+        self.authorization: list[str | None] = []
 
     @property
     def url(self) -> str:
@@ -34,6 +35,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         data = self.rfile.read(int(self.headers.get("content-length", 0)))
         self.server.sent.append((self.command, self.path, data))
+        self.server.authorization.append(self.headers.get("authorization"))
         code, body = self.server.script.pop(0) if len(self.server.script) > 1 else self.server.script[0]
         self.send_response(code)
         self.end_headers()
@@ -142,3 +144,60 @@ def test_waiting_ends_when_time_is_up(server: Scripted) -> None:
     server.say(status("v1", 1, refused=refusal(1)))
     with pytest.raises(ServingError, match="epoch 2 within 1 seconds: it answers with version v1, epoch 1"):
         wait(server, 2, timeout_s=1.0)
+
+
+SEEN = {"expected": "v2", "epoch": 7}
+DONE = (200, b'{"version": "v1", "epoch": 8, "is_new": true}')
+
+
+def roll_back(server: Scripted, patience_s: float = 10.0) -> ReleaseReply:
+    time = Time()
+    return client.release(
+        server.url,
+        "rollback",
+        SEEN,
+        "secret",
+        patience_s=patience_s,
+        sleep=time.sleep,
+        monotonic=time.monotonic,
+    )
+
+
+def test_a_release_shows_the_token(server: Scripted) -> None:
+    server.script = [DONE]
+    assert roll_back(server) == ReleaseReply("v1", 8, True)
+    assert server.sent == [("POST", "/tiny/rollback", json.dumps(SEEN).encode())]
+    assert server.authorization == ["Bearer secret"]
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_a_release_that_is_lost_on_the_way_is_asked_for_again(server: Scripted, status: int) -> None:
+    server.script = [(status, b"<html>no server</html>"), (status, b""), DONE]
+    assert roll_back(server).epoch == 8
+    assert len(set(server.sent)) == 1 and len(server.sent) == 3, "each says what was seen before the first"
+
+
+def test_a_release_of_an_endpoint_that_left_is_asked_for_again_until_patience_ends(server: Scripted) -> None:
+    server.script = [(503, b"")]
+    with pytest.raises(ServingError, match=r"must answer with a release\. Got 503"):
+        roll_back(server, patience_s=1.0)
+    assert len(server.sent) == 5
+    time = Time()
+    with pytest.raises(ServingError, match="does not answer"):
+        client.release(
+            "http://127.0.0.1:9/tiny", "rollback", SEEN, "s", sleep=time.sleep, monotonic=time.monotonic
+        )
+    assert time.now_s == 10.0
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(403, ServingError), (404, UnknownVersion), (409, StaleEpoch), (422, ServingError), (503, ServingError)],
+)
+def test_what_the_endpoint_refuses_is_asked_for_once(
+    server: Scripted, status: int, kind: type[RaypipeError]
+) -> None:
+    server.script = [(status, b'{"error": {"message": "no, because."}}')]
+    with pytest.raises(kind, match=r"^no, because\.$"):
+        roll_back(server)
+    assert len(server.sent) == 1

@@ -35,9 +35,18 @@ def test_every_reference_leads_somewhere(document: Any) -> None:
 
 
 def test_paths_are_those_that_answer(document: Any) -> None:
-    assert set(document["paths"]) == {
-        f"/tiny/{route}" for route in ("predict", "feedback", "status", "health", "openapi.json")
+    posts = ("predict", "feedback", "promote", "rollback")
+    gets = ("status", "health", "openapi.json")
+    assert {path: [*found] for path, found in document["paths"].items()} == {
+        **{f"/tiny/{route}": ["post"] for route in posts},
+        **{f"/tiny/{route}": ["get"] for route in gets},
     }
+
+
+def test_releases_ask_for_the_operators_token(document: Any) -> None:
+    guarded = [path for path, found in document["paths"].items() if "security" in found.get("post", {})]
+    assert guarded == ["/tiny/promote", "/tiny/rollback"]
+    assert document["components"]["securitySchemes"]["operator"]["scheme"] == "bearer"
 
 
 def test_the_example_is_a_valid_request(versions: VersionHolder, document: Any) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from raypipe.data.config import DataSettings, SourceSettings, SplitSettings
+from raypipe.data.config import DataSettings, SplitSettings
 from raypipe.data.profile import Profile
 from raypipe.data.schema import schema_columns
+from raypipe.data.sources.config import CsvSettings
 from raypipe.data.split import split_rows
 from raypipe.monitoring.reference import read_reference
 from raypipe.processing.config import ProcessingSettings
@@ -16,6 +17,7 @@ from raypipe.processing.fit import fit_transform
 from raypipe.serving.package import CARD_NAME, Package, write_package
 from raypipe.stats.intervals import Interval
 from raypipe.testing.serving import tiny_model
+from raypipe.training.importance import ColumnImportance, Finding, Importance, read_importance
 from raypipe.training.leaderboard import Leaderboard, LeaderboardEntry
 from raypipe.training.race import Candidate
 from raypipe.training.task import Task
@@ -27,9 +29,7 @@ ROWS = pa.table(
         "outcome": [("bad", "good")[i % 3 == 0] for i in range(200)],
     }
 )
-SETTINGS = DataSettings(
-    sources=(SourceSettings(name="rows", format="csv", path="rows.csv"),), label="outcome"
-)
+SETTINGS = DataSettings(sources=(CsvSettings(name="rows", format="csv", path="rows.csv"),), label="outcome")
 SCORE = Interval(0.5, 0.4, 0.6)
 ENTRY = LeaderboardEntry("baseline", "t0", "constant", {}, SCORE, SCORE, {}, None, None, 0.1, 1.0, 10)
 
@@ -63,6 +63,23 @@ def test_a_version_keeps_what_its_inputs_were_in_the_training_rows(tmp_path: Pat
     assert reference.inputs == package.transform.inputs
     assert [one.n_rows for one in reference.columns] == [package.split.train.num_rows] * 2
     assert (tmp_path / "staged" / CARD_NAME).exists()
+
+
+def test_a_version_keeps_what_its_columns_are_worth(tmp_path: Path) -> None:
+    package = package_of(tmp_path / "candidate")
+    write_package(tmp_path / "without", package)
+    assert read_importance(tmp_path / "without") is None
+    why = Finding("useless", "without colour the score is no worse")
+    columns = (
+        ColumnImportance("colour", 2, 1, Interval(0.1, -0.1, 0.2), 0.5, (why,)),
+        ColumnImportance("one", 0, None, None, None),
+    )
+    importance = Importance("auc", 0.5, 40, 40, 5, columns)
+    write_package(tmp_path / "with", replace(package, importance=importance))
+    assert read_importance(tmp_path / "with") == importance
+    card = (tmp_path / "with" / CARD_NAME).read_text()
+    assert "| `colour` | 0.1 | -0.1 to 0.2 | useless |" in card
+    assert "- useless: without colour the score is no worse." in card
 
 
 def test_the_profile_is_made_anew_where_it_is_not_given(tmp_path: Path) -> None:

@@ -54,6 +54,8 @@ def test_a_damaged_pointer_is_said_not_guessed(tmp_path: Path, data: bytes) -> N
     path.write_bytes(data)
     with pytest.raises(ServingError, match="promote a version to write it again"):
         read_pointer(path)
+    write_pointer(path, V1)
+    assert read_pointer(path) == V1
 
 
 def test_a_full_disk_keeps_the_old_pointer(tmp_path: Path) -> None:

@@ -30,6 +30,15 @@ def test_a_newer_epoch_takes_over(folder: PipelineHome, versions: VersionHolder,
     assert in_flight.loaded.pointer.version == "v1"
 
 
+def test_a_release_is_followed_at_once_or_refused(folder: PipelineHome, versions: VersionHolder) -> None:
+    versions.follow(release(folder, "v2", 2))
+    assert versions.current.loaded.pointer.version == "v2"
+    spoilt = release(folder, "v3", 3)
+    (folder.model("v3") / "golden.json").unlink()
+    with pytest.raises(ServingError, match=r"v3 was refused, and v2 goes on: .*golden\.json is missing"):
+        versions.follow(spoilt)
+
+
 def test_nothing_is_loaded_while_the_pointer_stands(folder: PipelineHome, released: Pointer) -> None:
     loads: list[Pointer] = []
 

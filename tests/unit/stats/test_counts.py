@@ -51,6 +51,31 @@ def test_kept_values_have_exact_counts(data: st.DataObject, bound: int) -> None:
     assert not found.is_exact or found.counts == exact
 
 
+@given(st.data(), st.integers(1, 8))
+def test_repeated_numbers_are_counted_as_distinct_ones_are(data: st.DataObject, bound: int) -> None:
+    kind = data.draw(st.sampled_from([np.int64, np.float64]))
+    values = np.array(data.draw(st.lists(st.integers(-3, 40), max_size=60)), kind) / (
+        1 if kind is np.int64 else 7
+    )
+    repeated = values.astype(kind)
+    distinct, counts = np.unique(repeated, return_counts=True)
+    assert ValueCounts.of_repeated(repeated, bound) == ValueCounts.of_numbers(distinct, counts, bound)
+
+
+@pytest.mark.parametrize("n_distinct", [1, 3, 900, 5000, 40_000])
+@pytest.mark.parametrize("bound", [100, 1000, 50_000])
+def test_many_repeated_numbers(n_distinct: int, bound: int) -> None:
+    random = np.random.default_rng(0)
+    for pool in (random.normal(size=n_distinct), random.integers(-(2**62), 2**62, n_distinct)):
+        values = pool[random.integers(0, n_distinct, 40_000)]
+        distinct, counts = np.unique(values, return_counts=True)
+        assert ValueCounts.of_repeated(values, bound) == ValueCounts.of_numbers(distinct, counts, bound)
+
+
+def test_zeros_are_one_value() -> None:
+    assert ValueCounts.of_repeated(np.array([0.0, -0.0, 0.0])).counts == {0.0: 3}
+
+
 def test_distinct_values_are_estimated_without_much_error() -> None:
     for counted in (
         ValueCounts.of_texts([f"row-{i}" for i in range(30_000)], [1] * 30_000, bound=1000),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raypipe.core.ids import canonical_json
-from raypipe.training.compare import Comparison, aligned, compare
+from raypipe.training.compare import Answers, Comparison, aligned, compare
 from raypipe.training.config import MetricName
 from raypipe.training.task import Task
 
@@ -22,8 +22,8 @@ RIGHT = np.stack([1.0 - 0.8 * Y - 0.1, 0.8 * Y + 0.1], axis=1)
 COIN = np.full((400, 2), 0.5)
 
 
-def named(name: str, answers: np.ndarray) -> tuple[str, np.ndarray]:
-    return name, answers
+def named(name: str, answers: np.ndarray) -> Answers:
+    return Answers(name, answers)
 
 
 def task(metric: MetricName) -> Task:
@@ -62,6 +62,18 @@ def test_one_answer_that_is_no_number_has_no_score(bad: float) -> None:
     assert (found.challenger_score, found.gain, found.gain_low, found.gain_high) == (None,) * 4
     back = compare(CLASSES, Y, named("v1", broken), named("v2", RIGHT), seed=0)
     assert (back.champion_score, back.gain, back.gain_low) == (None, None, None)
+    told = "1 of its 400 answers are no finite numbers"
+    assert (found.champion_error, found.challenger_error) == ("", told)
+    assert (back.champion_error, back.challenger_error) == (told, "")
+
+
+@pytest.mark.parametrize("task", [CLASSES, AMOUNT])
+def test_a_version_that_cannot_answer_leaves_the_other_its_score(task: Task) -> None:
+    silent, right = Answers("v1", None, "v1 is truncated"), RIGHT if task is CLASSES else Y.astype(float)
+    found = compare(task, Y if task is CLASSES else Y.astype(float), silent, named("v2", right), seed=0)
+    assert (found.champion_score, found.gain, found.gain_low) == (None, None, None)
+    assert found.challenger_score is not None
+    assert (found.champion_error, found.challenger_error) == ("v1 is truncated", "")
 
 
 def test_rows_of_one_class_have_no_auc() -> None:

@@ -9,8 +9,8 @@ from pyarrow import parquet
 
 from raypipe.core.errors import SchemaError, SourceError
 from raypipe.data.config import DataSettings
-from raypipe.data.locations import locate
-from raypipe.data.sources.files import SourceRows, read_files, unify
+from raypipe.data.sources.opened import kinds_of, open_sources
+from raypipe.data.sources.rows import SourceRows, listed, read_stacked, unify
 
 
 def settings(*paths: Path, **more: Any) -> DataSettings:
@@ -23,7 +23,9 @@ def settings(*paths: Path, **more: Any) -> DataSettings:
 
 def read(*paths: Path, **more: Any) -> SourceRows:
     declared = settings(*paths, **more)
-    return read_files(locate(declared.sources), declared)
+    kinds = kinds_of(declared)
+    pieces = [one for source in open_sources(declared) for one in listed(source, kinds, declared.drop)]
+    return read_stacked(pieces, kinds, declared.drop)
 
 
 def write(path: Path, **columns: Any) -> Path:

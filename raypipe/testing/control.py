@@ -1,0 +1,193 @@
+"""A world for a controller to act in, that may kill it at each of its steps, and a registry in memory."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from raypipe.control.controller import Controller, JobState, Ports
+from raypipe.control.events import Evidence, Fact, Quality, WindowScored
+from raypipe.control.ledger import read_facts
+from raypipe.control.outcome import Retrained
+from raypipe.control.receipts import Receipt, receipts
+from raypipe.core.errors import RaypipeError
+from raypipe.core.ids import Json
+from raypipe.policy.config import RetrainingSettings
+from raypipe.registry.sqlite import SqliteSession
+from raypipe.registry.store import Registry
+from raypipe.registry.values import LedgerEntry
+from raypipe.testing.fakes import FakeClock
+
+
+class Killed(BaseException):
+    """The controller's process has died."""
+
+
+class MemoryDatabase:
+    """A registry's database in the memory of one process: the same statements, no disk."""
+
+    name = "memory"
+
+    def __init__(self) -> None:
+        self._connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+
+    def copy(self) -> MemoryDatabase:
+        """Return a database with the same content."""
+        twin = MemoryDatabase()
+        self._connection.backup(twin._connection)
+        return twin
+
+    def close(self) -> None:
+        """Forget the content."""
+        self._connection.close()
+
+    def has_table(self, name: str) -> bool:
+        query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = :name"
+        return bool(SqliteSession(self._connection).rows(query, name=name))
+
+    @contextmanager
+    def read(self) -> Iterator[SqliteSession]:
+        yield SqliteSession(self._connection)
+
+    @contextmanager
+    def write(self) -> Iterator[SqliteSession]:
+        self._connection.execute("BEGIN")
+        try:
+            yield SqliteSession(self._connection)
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+
+class MemoryRegistry(Registry):
+    """A registry over a `MemoryDatabase`."""
+
+    def __init__(self, clock: FakeClock, database: MemoryDatabase) -> None:
+        super().__init__("sqlite:///in-memory", clock)
+        self._database = database
+
+
+@dataclass
+class World:
+    """What a controller of `pipeline` acts on: it outlives controllers, and may kill one at any of its steps.
+
+    Live quality of a version is its `score`, with an interval of 0.04 to each side.
+    """
+
+    pipeline: str
+    database: MemoryDatabase
+    clock: FakeClock = field(default_factory=FakeClock)
+    results: dict[str, Retrained] = field(default_factory=dict)
+    running: dict[str, JobState] = field(default_factory=dict)
+    started: list[str] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+    scores: dict[str, float] = field(default_factory=lambda: {"v1": 0.6, "v2": 0.9})
+    errors: dict[str, RaypipeError] = field(default_factory=dict)
+    webhook_is_up: bool = True
+    traffic_flows: bool = True
+    before_result: Callable[[], None] = lambda: None
+    n_labels: int = 500
+    dies_at: frozenset[int] = frozenset()
+    """The steps, counted over all controllers, at which the one that runs dies."""
+    n_steps: int = 0
+    n_sends: int = 0
+
+    @property
+    def registry(self) -> MemoryRegistry:
+        """The registry as people see it: nobody dies of its writes."""
+        return MemoryRegistry(self.clock, self.database)
+
+    def controller(self, settings: RetrainingSettings, *, mortal: bool = False) -> Controller:
+        """Return a controller that has not started; a mortal one may die of its writes too."""
+        registry = MortalRegistry(self) if mortal else self.registry
+        ports = Ports(jobs=self, traffic=self, releases=self, alerts=self)
+        return Controller(self.pipeline, settings, registry, self.clock, ports)
+
+    def at(self, port: str) -> None:
+        """Pass a point at which the process may die, or the port may fail."""
+        self.n_steps += 1
+        if self.n_steps in self.dies_at:
+            raise Killed
+        if port in self.errors:
+            raise self.errors[port]
+
+    def submit(self, decision: str) -> None:
+        self.at("submit")
+        if decision not in self.running:
+            self.started.append(decision)
+            self.running[decision] = "running"
+        self.at("submitted")
+
+    def state(self, decision: str) -> JobState:
+        self.at("state")
+        return self.running.get(decision, "unknown")
+
+    def stop(self, decision: str) -> None:
+        self.at("stop")
+        self.stopped.append(decision)
+
+    def result(self, decision: str) -> Retrained | None:
+        self.before_result()
+        return self.results.get(decision)
+
+    def measure(self, champion: str, at: datetime) -> WindowScored | None:
+        self.at("measure")
+        if not self.traffic_flows:
+            return None
+        score = self.scores[champion]
+        quality = Quality("accuracy", True, score, score - 0.04, score + 0.04, 500)
+        return WindowScored(at, champion, self.n_labels, quality)
+
+    def promote(self, version: str, expected: str | None, reason: str) -> int:
+        self.at("promote")
+        if self.registry.alias(self.pipeline, "champion") != version:
+            self.registry.set_alias(self.pipeline, "champion", version, expected=expected, reason=reason)
+        self.at("promoted")
+        return self.registry.alias_history(self.pipeline, "champion")[0].epoch
+
+    def send(self, key: str, text: str, evidence: Evidence) -> bool:
+        self.at("send")
+        self.n_sends += 1
+        if self.webhook_is_up:
+            self.told.append(key)
+        return self.webhook_is_up
+
+    def ends(self, decision: str, state: JobState, result: Retrained | None = None) -> None:
+        """Let a job end, with what it leaves behind."""
+        self.running[decision] = state
+        if result is not None:
+            self.results[decision] = result
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """What is in the ledger, oldest first."""
+        return tuple(fact for _, fact in read_facts(self.registry, self.pipeline))
+
+    @property
+    def receipts(self) -> tuple[Receipt, ...]:
+        """The receipt of each decision."""
+        return receipts(self.facts, self.pipeline)
+
+    @property
+    def champion(self) -> str | None:
+        """The version that the alias names."""
+        return self.registry.alias(self.pipeline, "champion")
+
+
+class MortalRegistry(MemoryRegistry):
+    """A world's registry in front of and behind whose writes to the ledger the process may die."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.clock, world.database)
+        self._world = world
+
+    def append(self, pipeline: str, kind: str, subject: str, detail: Json) -> LedgerEntry:
+        self._world.at("append")
+        entry = super().append(pipeline, kind, subject, detail)
+        self._world.at("appended")
+        return entry

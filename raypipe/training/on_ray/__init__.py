@@ -1,0 +1,1 @@
+"""Training over a Ray cluster: the race between families, and the importance of columns."""

@@ -1,0 +1,161 @@
+"""A controller that dies before and after any of its steps: nothing is done twice, and nothing is lost.
+
+Its steps are each write to the ledger and each call to what it acts through, so every prefix of the ledger is
+one that some controller died after, and that the next one took over.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from raypipe.control.controller import Controller, JobState
+from raypipe.control.events import AlertSent, ControllerStarted, kind_of
+from raypipe.control.ledger import fold_facts
+from raypipe.control.outcome import Retrained
+from raypipe.control.people import answer, read_state
+from raypipe.control.receipts import Ending
+from raypipe.control.state import AwaitingApproval, Watching
+from raypipe.core.errors import ServingError
+from raypipe.policy.config import RetrainingSettings
+from raypipe.testing.control import Killed, MemoryDatabase, World
+from raypipe.training.compare import Comparison
+
+PIPELINE, FIRST = "flights", "flights-retrain-1"
+BETTER = Comparison("accuracy", "v1", "v2", 400, 0.61, 0.88, 0.27, 0.2, 0.33)
+WORSE = Comparison("accuracy", "v1", "v2", 400, 0.88, 0.61, -0.27, -0.33, -0.2)
+MADE = Retrained("v2", "d-2", "d-1", "xgboost", {"max_depth": 6}, 81.5, BETTER)
+MAX_TURNS = 60
+
+
+@dataclass(frozen=True)
+class Story:
+    """How a retrain goes, whoever dies on the way."""
+
+    ending: Ending
+    mode: str = "auto"
+    job: JobState = "succeeded"
+    left: Retrained | None = MADE
+    hangs: bool = False
+    """The job runs on until it is stopped."""
+    approved: bool | None = None
+    """What a person answers, None where nobody does."""
+    refused: bool = False
+    """Whether the endpoint refuses the challenger."""
+    webhook_is_late: bool = False
+
+    @property
+    def settings(self) -> RetrainingSettings:
+        return RetrainingSettings.model_validate(
+            {
+                "mode": self.mode,
+                "triggers": {"quality_bound": 0.8},
+                "cool_down_s": 1e6,
+                "job_timeout_s": 600,
+                "approval": {"timeout_s": 300},
+            }
+        )
+
+    @property
+    def champion(self) -> str:
+        return "v2" if self.ending == "promoted" else "v1"
+
+
+STORIES = {
+    "promoted": Story("promoted"),
+    "promoted while the webhook is down": Story("promoted", webhook_is_late=True),
+    "approved": Story("promoted", mode="approve", approved=True),
+    "rejected": Story("rejected", mode="approve", approved=False),
+    "nobody answers": Story("rejected", mode="approve"),
+    "worse": Story("not better", left=replace(MADE, comparison=WORSE)),
+    "few rows": Story("inconclusive", left=replace(MADE, comparison=replace(BETTER, n_rows=20))),
+    "refused by the endpoint": Story("promotion failed", refused=True),
+    "the job fails": Story("failed", job="failed", left=Retrained(error="too few labels")),
+    "the job is killed": Story("failed", job="failed", left=None),
+    "the job is lost": Story("lost", job="unknown", left=None),
+    "the job is lost, its version is not": Story("promoted", job="unknown"),
+    "the job hangs": Story("timed out", job="failed", left=None, hangs=True),
+}
+
+
+def play(world: World, story: Story) -> Controller:
+    """Let a story run to its end, with a new controller for each that dies."""
+    found: Controller | None = None
+    if story.refused:
+        world.errors["promote"] = ServingError("replica r1 refuses epoch 4")
+    for turn in range(MAX_TURNS):
+        world.clock.advance(40)
+        world.webhook_is_up = not story.webhook_is_late or turn > 6
+        outside(world, story)
+        try:
+            if found is None:
+                found = world.controller(story.settings, mortal=True)
+                found.start()
+            found.tick()
+        except Killed:
+            found = None
+        if (
+            found is not None
+            and world.receipts
+            and not found.state.unsent
+            and found.state.phase == Watching()
+        ):
+            return found
+    raise AssertionError(f"no end in {MAX_TURNS} turns; the ledger holds {world.facts}")
+
+
+def outside(world: World, story: Story) -> None:
+    """Let jobs and people do what they do, whether a controller lives or not."""
+    if world.running.get(FIRST) == "running" and (not story.hangs or FIRST in world.stopped):
+        world.ends(FIRST, story.job, story.left)
+    phase = read_state(world.registry, PIPELINE).phase
+    if isinstance(phase, AwaitingApproval) and story.approved is not None:
+        clock, says = world.clock, story.approved
+        answer(world.registry, PIPELINE, clock, phase.version, approved=says, by="ann")
+
+
+def account(world: World) -> tuple[object, ...]:
+    """Return all that happened, but for who was at work and how often an alert arrived."""
+    facts = [fact for fact in world.facts if not isinstance(fact, ControllerStarted | AlertSent)]
+    changes = world.registry.alias_history(PIPELINE, "champion")
+    [receipt] = world.receipts
+    return (
+        Counter(map(kind_of, facts)),
+        (receipt.decision, receipt.ending, receipt.version, receipt.reason),
+        world.started,
+        [change.version for change in changes],
+        set(world.told),
+    )
+
+
+def lived(database: MemoryDatabase, story: Story, deaths: Iterable[int] = ()) -> World:
+    """Return the world after a story in which controllers died at some steps."""
+    world = World(PIPELINE, database.copy(), dies_at=frozenset(deaths))
+    found = play(world, story)
+    assert found.state == fold_facts(world.facts, PIPELINE)
+    assert found.state.champion == world.champion == story.champion
+    return world
+
+
+@pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
+def test_a_death_at_any_step_changes_nothing_of_the_account(
+    three_versions: MemoryDatabase, story: Story
+) -> None:
+    quiet = lived(three_versions, story)
+    assert [receipt.ending for receipt in quiet.receipts] == [story.ending]
+    expected = account(quiet)
+    assert quiet.n_steps > 20
+    for dies_at in range(1, quiet.n_steps + 1):
+        assert account(lived(three_versions, story, {dies_at})) == expected, f"died at step {dies_at}"
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(story=st.sampled_from(list(STORIES.values())), deaths=st.sets(st.integers(1, 90), max_size=12))
+def test_neither_do_many_deaths(three_versions: MemoryDatabase, story: Story, deaths: set[int]) -> None:
+    quiet, world = lived(three_versions, story), lived(three_versions, story, deaths)
+    assert account(world) == account(quiet)
