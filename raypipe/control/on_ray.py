@@ -66,7 +66,7 @@ class RayJobs:
         command = [sys.executable, "-m", JOB_MODULE, str(self._folder.root), decision]
         try:
             self._connected().submit_job(
-                # In the shell's place: were it its child, Ray would call it failed should the shell alone die.
+                # In the shell's place: Ray would call it failed should only its shell die.
                 entrypoint=f"exec {shlex.join(command)}",
                 submission_id=decision,
                 metadata={"raypipe_pipeline": self._folder.name, "raypipe_decision": decision},

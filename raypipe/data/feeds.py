@@ -79,7 +79,7 @@ def feed_of(
 
 
 def recipe_of(settings: DataSettings, more: Json) -> str:
-    """Return the recipe of rows that these settings choose, label and check, and of what else they follow from.
+    """Return the recipe of rows that these settings choose, label and check, and what else they follow from.
 
     What `drop` names is kept in the version (it is no feature, but may be read), so it is no part of it.
     """

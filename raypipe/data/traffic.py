@@ -1,4 +1,4 @@
-"""Captured and labelled traffic as a source: the answers of an hour are a piece, read anew when it changes."""
+"""Captured and labelled traffic as a source: an hour of answers is a piece, read anew when it changes."""
 
 from __future__ import annotations
 

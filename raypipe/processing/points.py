@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from raypipe.stats.histogram import QuantileSketch
+from raypipe.stats.histogram import NEXT_TO_ZERO, QuantileSketch
 
 Floats = npt.NDArray[np.float64]
 
@@ -28,7 +28,8 @@ class Points:
     def of(cls, sketch: QuantileSketch) -> Points:
         """Return the points of a sketch that has values."""
         low, high, counts = sketch.ranges()
-        return cls(np.where(low == high, low, low * 0.5 + high * 0.5), counts / counts.sum())
+        middle = np.where(low == high, low, low * 0.5 + high * 0.5)
+        return cls(np.where((low == 0.0) & (high < NEXT_TO_ZERO), 0.0, middle), counts / counts.sum())
 
     def after(self, function: Callable[[Floats], Floats]) -> Points:
         """Return the points after a function that does not decrease."""

@@ -102,7 +102,8 @@ def data_version(session: Session, pipeline: str, id: str) -> DataVersion | None
 def data_versions(session: Session, pipeline: str) -> tuple[DataVersion, ...]:
     """Return the data versions of a pipeline, newest first."""
     rows = session.rows(
-        "SELECT content, fragments FROM raypipe_data_versions WHERE pipeline = :pipeline ORDER BY number DESC",
+        "SELECT content, fragments FROM raypipe_data_versions "
+        "WHERE pipeline = :pipeline ORDER BY number DESC",
         pipeline=pipeline,
     )
     known = _fragments(session, pipeline) if rows else {}

@@ -30,7 +30,7 @@ from raypipe.core.ids import Json
 from raypipe.stats.buckets import Keys, bucketed, grouped, needed_shift
 
 BOUND = 4096
-_NEXT_TO_ZERO = 1e-100
+NEXT_TO_ZERO = 1e-100
 """What shares a bucket with 0 and lies below is taken for 0: columns with many zeros have a median of 0."""
 _SIGN_FREE = np.int64(2**63 - 1)
 _LARGEST_KEY = 0x7FEF_FFFF_FFFF_FFFF
@@ -107,15 +107,13 @@ class QuantileSketch:
             return np.zeros(0), np.zeros(0), counts
         first = np.maximum(buckets << self.shift, _SMALLEST_KEY)
         last = np.minimum((buckets << self.shift) | ((1 << self.shift) - 1), _LARGEST_KEY)
-        low, high = values_of_keys(first), values_of_keys(last)
-        high = np.where((low == 0.0) & (high < _NEXT_TO_ZERO), 0.0, high)
-        return np.maximum(low, self.min), np.minimum(high, self.max), counts
+        return np.maximum(values_of_keys(first), self.min), np.minimum(values_of_keys(last), self.max), counts
 
     def _inside(self, bucket: int, share: float) -> float:
         first = max(bucket << self.shift, _SMALLEST_KEY)
         last = min(((bucket + 1) << self.shift) - 1, _LARGEST_KEY)
         low, high = values_of_keys(np.array([first, last], np.int64)).tolist()
-        if low == 0.0 and high < _NEXT_TO_ZERO:
+        if low == 0.0 and high < NEXT_TO_ZERO:
             return 0.0
         return float(low if first == last else low * (1 - share) + high * share)
 

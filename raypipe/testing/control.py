@@ -96,6 +96,7 @@ class World:
     """The steps, counted over all controllers, at which the one that runs dies."""
     n_steps: int = 0
     n_sends: int = 0
+    _is_dead: bool = False
 
     @property
     def registry(self) -> MemoryRegistry:
@@ -104,14 +105,22 @@ class World:
 
     def controller(self, settings: RetrainingSettings, *, mortal: bool = False) -> Controller:
         """Return a controller that has not started; a mortal one may die of its writes too."""
+        self._is_dead = False
         registry = MortalRegistry(self) if mortal else self.registry
         ports = Ports(jobs=self, traffic=self, releases=self, alerts=self)
         return Controller(self.pipeline, settings, registry, self.clock, ports)
 
     def at(self, port: str) -> None:
-        """Pass a point at which the process may die, or the port may fail."""
+        """Pass a point at which the process may die, or the port may fail.
+
+        Until there is a new controller, a dead one dies again at each of its steps: what Python's `finally`
+        would still do, a killed process does not.
+        """
+        if self._is_dead:
+            raise Killed
         self.n_steps += 1
         if self.n_steps in self.dies_at:
+            self._is_dead = True
             raise Killed
         if port in self.errors:
             raise self.errors[port]
@@ -150,7 +159,7 @@ class World:
         self.at("promoted")
         return self.registry.alias_history(self.pipeline, "champion")[0].epoch
 
-    def send(self, key: str, text: str, evidence: Evidence) -> bool:
+    def send(self, key: str, text: str, evidence: Evidence) -> bool:  # noqa: ARG002 - the port's names
         self.at("send")
         self.n_sends += 1
         if self.webhook_is_up:

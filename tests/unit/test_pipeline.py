@@ -115,7 +115,7 @@ def test_a_damaged_version_is_refused_before_anything_moves(loop: Loop) -> None:
     release(loop, "v1")
     before = read_pointer(loop.config.folder.pointer)
     damage(loop, "v2")
-    with pytest.raises(ArtifactError, match="v2 was refused, and v1 stays the champion: .*truncated"):
+    with pytest.raises(ArtifactError, match=r"v2 was refused, and v1 stays the champion: .*truncated"):
         loop.releases.promote("v2", expected="v1", reason="better")
     assert loop.registry.alias("credit", CHAMPION) == "v1"
     assert len(loop.registry.alias_history("credit", CHAMPION)) == 1

@@ -44,7 +44,7 @@ class Story:
     hangs: bool = False
     """The job runs on until it is stopped."""
     approved: bool | None = None
-    """What a person answers, None where nobody does."""
+    """What a person who was asked answers, None where nobody does."""
     refused: bool = False
     """Whether the endpoint refuses the challenger."""
     webhook_is_late: bool = False
@@ -114,7 +114,8 @@ def outside(world: World, story: Story) -> None:
     if world.running.get(FIRST) == "running" and (not story.hangs or FIRST in world.stopped):
         world.ends(FIRST, story.job, story.left)
     phase = read_state(world.registry, PIPELINE).phase
-    if isinstance(phase, AwaitingApproval) and story.approved is not None:
+    was_asked = f"{FIRST}/approval" in world.told
+    if isinstance(phase, AwaitingApproval) and story.approved is not None and was_asked:
         clock, says = world.clock, story.approved
         answer(world.registry, PIPELINE, clock, phase.version, approved=says, by="ann")
 

@@ -27,6 +27,13 @@ def test_many_values_are_near_the_points() -> None:
     assert points.deviation == pytest.approx(values.std(), rel=0.01)
 
 
+def test_what_shares_a_point_with_zero_is_zero() -> None:
+    sketch = QuantileSketch.of(np.array([0.0, 0.0, 2.5e-308, -4.0, -2.0, -1.0, 0.5, 1.0, 2.0, 4.0]), bound=8)
+    points = Points.of(sketch)
+    assert points.shares[points.values == 0.0].tolist() == [0.3]
+    assert clip_bounds(sketch, 0.0, 0.5).high >= 2.5e-308
+
+
 def test_what_passes_float64_is_infinite() -> None:
     points = Points.of(QuantileSketch.of(np.array([1.7e308, -1.7e308, 1e308])))
     assert np.isfinite(points.mean)
