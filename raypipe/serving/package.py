@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from raypipe.core.files import storage_errors, write_json
 from raypipe.core.ids import Json
 from raypipe.monitoring.reference import Reference, write_reference
+from raypipe.processing.rules import as_config
 from raypipe.processing.stored import write_transform
 from raypipe.registry.card import CardColumn, CardEntry, CardPart, CardWorth, ModelCard, render_card
 from raypipe.registry.manifest import ManifestDraft
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 CARD_NAME = "CARD.md"
 SETTINGS_NAME = "config.json"
+PROCESSING_NAME = "processing.yaml"
+"""The `processing` part of a config that chooses for each column what was chosen."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ def write_package(folder: Path, package: Package) -> None:
     rows = golden_rows(package.split.test, package.transform.inputs)
     write_golden(Predictor(package.transform, package.task, model), rows, folder)
     with storage_errors(folder):
+        (folder / PROCESSING_NAME).write_text(as_config(package.transform), encoding="utf-8")
         (folder / CARD_NAME).write_text(render_card(_card(package, _example(folder))), encoding="utf-8")
 
 

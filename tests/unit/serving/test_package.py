@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
+import yaml
 
 from raypipe.data.config import DataSettings, SplitSettings
 from raypipe.data.profile import Profile
@@ -14,7 +15,7 @@ from raypipe.data.split import split_rows
 from raypipe.monitoring.reference import read_reference
 from raypipe.processing.config import ProcessingSettings
 from raypipe.processing.fit import fit_transform
-from raypipe.serving.package import CARD_NAME, Package, write_package
+from raypipe.serving.package import CARD_NAME, PROCESSING_NAME, Package, write_package
 from raypipe.stats.intervals import Interval
 from raypipe.testing.serving import tiny_model
 from raypipe.training.importance import ColumnImportance, Finding, Importance, read_importance
@@ -80,6 +81,16 @@ def test_a_version_keeps_what_its_columns_are_worth(tmp_path: Path) -> None:
     card = (tmp_path / "with" / CARD_NAME).read_text()
     assert "| `colour` | 0.1 | -0.1 to 0.2 | useless |" in card
     assert "- useless: without colour the score is no worse." in card
+
+
+def test_a_version_keeps_as_config_what_was_chosen(tmp_path: Path) -> None:
+    package = package_of(tmp_path / "candidate")
+    write_package(tmp_path / "staged", package)
+    chosen = yaml.safe_load((tmp_path / "staged" / PROCESSING_NAME).read_text())["processing"]
+    again = ProcessingSettings.model_validate(chosen)
+    profile = Profile.of_table(package.split.train)
+    refitted = fit_transform(profile, schema_columns(ROWS.schema), SETTINGS, again)
+    assert refitted.steps == package.transform.steps
 
 
 def test_the_profile_is_made_anew_where_it_is_not_given(tmp_path: Path) -> None:
