@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from raypipe.config.settings import Config
 from raypipe.core.clock import Clock
-from raypipe.core.errors import ClusterError, RaypipeError, UnknownVersion
+from raypipe.core.errors import ClusterError, DataError, RaypipeError, UnknownVersion
 from raypipe.core.ids import Json, content_id
 from raypipe.core.progress import Progress, Step, silent
-from raypipe.data.versions import DataVersion
+from raypipe.data.versions import DataVersion, readable
 from raypipe.registry.datasets import PipelineVersions
 from raypipe.registry.store import ModelVersion, Registry
 from raypipe.serving.releases import CHAMPION, Releases
@@ -79,16 +79,27 @@ class Loop:
     compute: Callable[[], AbstractContextManager[Trials]]
     progress: Progress = silent
 
-    def run(self, *, force: bool = False) -> Outcome:
-        """Go from the sources to a registered model version.
+    def run(self, *, force: bool = False, data: str | None = None) -> Outcome:
+        """Go from the sources, or from the data version that `data` names, to a registered model version.
 
         Equal rows under equal settings have been learned from before: that version is returned, and nothing
         is trained and no Ray is needed, unless `force`.
         """
-        data = self.collect()
-        run = self.run_id(data)
-        done = None if force else self.finished(run, data)
-        return done or self.learn(run, data, self.prepare(data), force=force)
+        rows = self.collect() if data is None else self.known(data)
+        run = self.run_id(rows)
+        done = None if force else self.finished(run, rows)
+        return done or self.learn(run, rows, self.prepare(rows), force=force)
+
+    def known(self, id: str) -> DataVersion:
+        """Return a data version that was collected before; raises UnknownVersion, and DataError if its rows
+        are gone or cannot be learned from under these settings.
+        """
+        found = readable(self.registry.data_versions(self.config.name), id)
+        for key, name in (("label", self.config.data.label_name), ("time", self.config.data.time)):
+            if name is not None and name not in [column.name for column in found.columns]:
+                raise DataError(f"data.{key} must be a column of {id} to learn from it. Got {name!r}.")
+        self._say("collect", f"{id}: {found.n_rows:,} rows, as they were collected")
+        return found
 
     def collect(self) -> DataVersion:
         """Read the sources, apply the contract, and keep the rows as an immutable version."""
@@ -101,7 +112,7 @@ class Loop:
         """Return the id of learning from these rows under these settings."""
         settings: Json = {
             "raypipe": installed("raypipe"),
-            "data": data.id,
+            "data": data.content,
             "drop": list(self.config.data.drop),
             "split": self.config.data.split.model_dump(mode="json"),
             "processing": self.config.processing.model_dump(mode="json", exclude={"compute"}),
@@ -191,7 +202,7 @@ class Loop:
 
         folder = self.config.folder
         remove_leftovers(folder.runs, folder.staging)
-        content = prepared.content(data.id, self.config.training, frameworks())
+        content = prepared.content(data.content, self.config.training, frameworks())
         with open_run(folder.runs / run, content=content, data=data.id, fresh=force) as kept:
             before = kept.before(self.config.training.budget.trials)
             for finished in before:

@@ -61,10 +61,15 @@ class Explanation:
         return asdict(self)
 
 
-def explain(config: Config, *, machine: Machine, serve: bool, force: bool = False) -> Explanation:
-    """Return what `run` would do, or with `serve` what `up` would; raises what it would be refused for."""
+def explain(
+    config: Config, *, machine: Machine, serve: bool, force: bool = False, data: str | None = None
+) -> Explanation:
+    """Return what `run` would do, or with `serve` what `up` would; raises what it would be refused for.
+
+    `data` names a data version to learn from, instead of what the sources hold.
+    """
     registry = Registry(config.root.registry_url, SystemClock())
-    facts = _facts(config, registry, machine, serve=serve, force=force)
+    facts = _facts(config, registry, machine, serve=serve, force=force, data=data)
     stages = tuple(stage(facts) for stage in _STAGES)
     starts_ray = any(one.resources.get("starts_ray") is True for one in stages)
     id = facts.sizes.version.id if facts.sizes.version else None
@@ -91,15 +96,22 @@ class _Facts:
     ray: str
     starts_ray: bool
     serve: bool
+    is_named: bool
+    """Whether the data version was named: then no source is looked at."""
 
 
-def _facts(config: Config, registry: Registry, machine: Machine, *, serve: bool, force: bool) -> _Facts:
-    versions = registry.data_versions(config.name)
-    version, surveys = known_version(config.data, versions)
+def _facts(
+    config: Config, registry: Registry, machine: Machine, *, serve: bool, force: bool, data: str | None
+) -> _Facts:
+    loop = Loop(config, registry, SystemClock(), no_compute)
+    version, surveys = (
+        known_version(config.data, registry.data_versions(config.name))
+        if data is None
+        else (loop.known(data), ())
+    )
     models = registry.model_versions(config.name)
     newest = config.folder.model(models[0].version) if models else None
     sizes = seen(config.data, version, surveys, newest)
-    loop = Loop(config, registry, SystemClock(), no_compute)
     run = None if version is None else loop.run_id(version)
     made = None if force else next((one for one in models if one.run == run), None)
     folder = None if run is None or force else config.folder.runs / run
@@ -119,6 +131,7 @@ def _facts(config: Config, registry: Registry, machine: Machine, *, serve: bool,
         ray=ray,
         starts_ray=starts_ray,
         serve=serve,
+        is_named=data is not None,
     )
 
 
@@ -135,6 +148,9 @@ def _ray(config: Config, *, serve: bool) -> tuple[str, bool]:
 
 def _collect(facts: _Facts) -> Planned:
     sizes = facts.sizes
+    if facts.is_named and sizes.version is not None:
+        what = _count(len(sizes.version.fragments), "fragment")
+        return Planned("collect", "skip", what, f"{sizes.version.id} was named", n_rows=sizes.n_rows)
     what = f"{_count(sizes.n_pieces, 'piece')} of {_count(len(facts.config.data.sources), 'source')}"
     if sizes.version is None:
         why = sizes.problem or "no known version has such pieces under these settings; only new ones are read"

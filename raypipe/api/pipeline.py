@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from raypipe.api.data import PipelineData
 from raypipe.api.status import Status, endpoint_spec, read_status
 from raypipe.config.load import load_config, parse_config
 from raypipe.config.settings import Config
@@ -89,14 +90,16 @@ class Pipeline:
         self.config.root.prepare()
         return self._loop(no_compute).collect()
 
-    def run(self, *, force: bool = False) -> Outcome:
+    def run(self, *, force: bool = False, data: str | None = None) -> Outcome:
         """Learn a version from the sources; from equal rows and settings once, unless `force`.
+
+        `data` names a data version to learn from instead: then no source is looked at.
 
         Uses the Ray that is there, or else one for this call only. Raises RaypipeError, with one sentence,
         for whatever a person can mend.
         """
         self.config.root.prepare()
-        return self._loop(self._compute).run(force=force)
+        return self._loop(self._compute).run(force=force, data=data)
 
     def up(self, *, force: bool = False) -> tuple[Outcome, Deployment]:
         """Run the loop on a Ray that goes on running, and put the champion behind the pipeline's URL."""
@@ -156,6 +159,11 @@ class Pipeline:
         if version is None:
             raise UnknownVersion(f"{name} has no version yet; run the pipeline first.")
         return answer_rows(self.config.folder, self.registry.model_version(name, version), _as_mappings(rows))
+
+    @property
+    def data(self) -> PipelineData:
+        """The data versions: to read and compare any of them, to clear away old ones, to erase people."""
+        return PipelineData(self.config, self.registry, self._clock, self._progress)
 
     def status(self) -> Status:
         """Return what is so at this moment."""

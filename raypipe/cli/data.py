@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from raypipe.cli import versions
 from raypipe.cli.output import DEFAULT_CONFIG, ConfigArgument, JsonOption, emit, opened, table
 from raypipe.core.errors import UnknownVersion
 from raypipe.core.home import PipelineHome
@@ -16,14 +17,15 @@ from raypipe.core.ids import Json
 from raypipe.data.versions import DataVersion
 
 app = typer.Typer(help="Data versions: which rows there are.", no_args_is_help=True)
+versions.add_to(app)
 
 
 @app.command("log")
 def log(config: ConfigArgument = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
     """List the data versions, newest first."""
     pipeline, registry = opened(config)
-    versions = registry.data_versions(pipeline.name)
-    emit([version.to_json() for version in versions], as_json, lambda: _log(versions))
+    found = registry.data_versions(pipeline.name)
+    emit([version.to_json() for version in found], as_json, lambda: _log(found))
 
 
 @app.command("show")
@@ -46,7 +48,9 @@ def show(
 
 
 def _profile(folder: PipelineHome, version: DataVersion) -> Json:
-    """Return the profile of a version: as it was kept, else merged now."""
+    """Return the profile of a version: as it was kept, else merged now; None where its rows are gone."""
+    if version.removed_at is not None:
+        return None
     path = folder.profile(version.id)
     if path.exists():
         profile: Json = json.loads(path.read_bytes())
@@ -71,16 +75,20 @@ def _log(versions: tuple[DataVersion, ...]) -> Iterator[str]:
             f"{version.n_unlabelled:,}",
             f"{len(version.fragments):,}",
             version.parent or "",
+            version.state,
         )
         for version in versions
     ]
-    yield from table(("version", "created", "rows", "broken", "unlabelled", "fragments", "parent"), rows)
+    yield from table(
+        ("version", "created", "rows", "broken", "unlabelled", "fragments", "parent", "state"), rows
+    )
 
 
 def _show(version: DataVersion, profile: Json) -> Iterator[str]:
     yield f"{version.id}: {version.n_rows:,} rows, created {version.created_at:%Y-%m-%d %H:%M:%S} UTC"
     if version.parent:
         yield f"parent: {version.parent}"
+    yield from _fate(version)
     if version.n_unlabelled:
         yield f"left out: {version.n_unlabelled:,} rows without a label"
     for rule in version.broken:
@@ -109,6 +117,17 @@ def _show(version: DataVersion, profile: Json) -> Iterator[str]:
                 ("column", "kind", "missing", "distinct", "min", "median", "max", "most frequent"),
                 [_profile_row(column) for column in columns],
             )
+
+
+def _fate(version: DataVersion) -> Iterator[str]:
+    """Say what became of a version since it was made."""
+    for one in version.erased:
+        yield f"erased: {one.n_rows:,} rows of people on {one.at:%Y-%m-%d %H:%M:%S} UTC: {one.reason}"
+    at_the_door = version.n_erased - sum(one.n_rows for one in version.erased)
+    if at_the_door > 0:
+        yield f"not let in: {at_the_door:,} rows of people who were erased before"
+    if version.removed_at is not None:
+        yield f"removed: {version.removed_at:%Y-%m-%d %H:%M:%S} UTC by `raypipe data gc`; its rows are gone"
 
 
 def _profile_row(profile: Json) -> tuple[str, ...]:

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 _UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
-def explained(config: Config, as_json: bool, *, serve: bool, force: bool) -> None:
+def explained(config: Config, as_json: bool, *, serve: bool, force: bool, data: str | None = None) -> None:
     """Print what would be done."""
     from raypipe.api.explain import explain
     from raypipe.api.sizes import Machine
 
-    found = explain(config, machine=Machine.here(), serve=serve, force=force)
+    found = explain(config, machine=Machine.here(), serve=serve, force=force, data=data)
     emit(found.to_json(), as_json, lambda: _lines(found))
 
 

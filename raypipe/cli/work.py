@@ -32,6 +32,10 @@ ExplainOption = Annotated[
     bool,
     typer.Option("--explain", help="Say what would be done, where and with what, and do nothing."),
 ]
+DataOption = Annotated[
+    str | None,
+    typer.Option(help="A data version to learn from, instead of what the sources hold.", metavar="VERSION"),
+]
 ForceOption = Annotated[
     bool, typer.Option("--force", help="Learn again, even from rows and settings learned from before.")
 ]
@@ -47,15 +51,16 @@ def run(
     config: ConfigArgument = DEFAULT_CONFIG,
     address: AddressOption = None,
     force: ForceOption = False,
+    data: DataOption = None,
     explain: ExplainOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Go from the sources to a registered model version, and show the leaderboard."""
     if explain:
-        explained(_config(config, address), as_json, serve=False, force=force)
+        explained(_config(config, address), as_json, serve=False, force=force, data=data)
         return
     with interruptible(), shown() as progress:
-        outcome = _pipeline(config, address, progress).run(force=force)
+        outcome = _pipeline(config, address, progress).run(force=force, data=data)
     emit(_outcome_json(outcome), as_json, lambda: _outcome_lines(outcome))
 
 

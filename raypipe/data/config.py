@@ -76,12 +76,19 @@ class DataSettings(Settings):
     """The column to predict, or how to compute it."""
     time: ColumnName | None = None
     """The column with the event time; with it rows are split by time, without it at random."""
+    key: tuple[ColumnName, ...] = ()
+    """The columns that together name a row, for `raypipe data diff` to tell changed rows by."""
     where: str | None = None
     """An SQL condition; rows for which it is not true are left out."""
     drop: tuple[ColumnName, ...] = ()
     """Columns that are no features: leaks, identifiers, what is known only afterwards."""
     contract: ContractSettings = ContractSettings()
     split: SplitSettings = SplitSettings()
+
+    @field_validator("key", mode="before")
+    @classmethod
+    def _one_or_many(cls, key: object) -> object:
+        return (key,) if isinstance(key, str) else key
 
     @property
     def label_name(self) -> str:

@@ -16,7 +16,7 @@ from raypipe.data.live import AT_COLUMN, ID_COLUMN
 from raypipe.data.names import suggest
 from raypipe.data.schema import Column, ColumnKind
 from raypipe.data.sources.source import INGESTED_COLUMN, SOURCE_COLUMN
-from raypipe.data.table import read_files, write_files
+from raypipe.data.table import read_files, scan_files, write_files
 from raypipe.data.versions import ENDPOINT, DataVersion, Fragment
 
 NUMBER_COLUMN = "_fragment"
@@ -74,6 +74,15 @@ def read_fragments(
     names = columns if columns is not None else [column.name for column in version.columns]
     for fragment in version.fragments:
         yield fragment, read_files(folder.rows, fragment.files, schema_of(version.columns, names))
+
+
+def scan_rows(
+    folder: PipelineHome, version: DataVersion, columns: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a version in batches, in order; raises DataError where the rows are gone."""
+    names = columns if columns is not None else [column.name for column in version.columns]
+    files = [file for one in version.fragments for file in one.files]
+    return scan_files(folder.rows, files, schema_of(version.columns, names))
 
 
 def read_quarantine(folder: PipelineHome, version: DataVersion) -> pa.Table:

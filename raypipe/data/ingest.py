@@ -57,7 +57,8 @@ def ingest(
         columns = columns_of(gatherer.fragments)
         _check_drop(settings.drop, [*(column.name for column in columns), *_unread(gatherer.fragments)])
         id = version_id(gatherer)
-        if (known := of_id(gatherer.history, id)) is not None:
+        known = of_id(gatherer.history, id)
+        if known is not None and known.removed_at is None:
             progress(Step("collect", f"{known.id}: nothing new", 1.0))
             return known
         check_enough(settings, gatherer.fragments)

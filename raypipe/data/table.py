@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import reduce
@@ -161,15 +162,15 @@ def read_files(path: Path, names: Sequence[str], schema: pa.Schema) -> pa.Table:
     """
     if not names:
         return schema.empty_table()
-    paths = [str(path / name) for name in names]
-    try:
-        found = dataset.FileSystemDataset.from_paths(
-            paths, schema=schema, format=dataset.ParquetFileFormat(), filesystem=fs.LocalFileSystem()
-        )
-        return found.to_table()
-    except (OSError, pa.ArrowException) as error:
-        cause = str(error).splitlines()[0].rstrip(".")
-        raise DataError(f"rows of {path} cannot be read, they were removed or damaged: {cause}.") from error
+    with _reading(path):
+        return _dataset(path, names, schema).to_table()
+
+
+def scan_files(path: Path, names: Sequence[str], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Yield the same rows as `read_files` in batches, so that few are in memory at a time."""
+    if names:
+        with _reading(path):
+            yield from _dataset(path, names, schema).to_batches(batch_readahead=1, fragment_readahead=1)
 
 
 def write_files(path: Path, stem: str, rows: pa.Table) -> tuple[str, ...]:
@@ -188,6 +189,22 @@ def write_files(path: Path, stem: str, rows: pa.Table) -> tuple[str, ...]:
         if names:
             fsync_folder(path)
     return tuple(names)
+
+
+def _dataset(path: Path, names: Sequence[str], schema: pa.Schema) -> dataset.Dataset:
+    paths = [str(path / name) for name in names]
+    return dataset.FileSystemDataset.from_paths(
+        paths, schema=schema, format=dataset.ParquetFileFormat(), filesystem=fs.LocalFileSystem()
+    )
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        cause = str(error).splitlines()[0].rstrip(".")
+        raise DataError(f"rows of {path} cannot be read, they were removed or damaged: {cause}.") from error
 
 
 def fsync_file(path: Path) -> None:

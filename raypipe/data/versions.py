@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
+from raypipe.core.errors import DataError, UnknownVersion
 from raypipe.core.ids import Json
 from raypipe.data.schema import Column
 
@@ -79,6 +80,8 @@ class Fragment:
     pieces: tuple[str, ...]
     """Their digests, where several pieces of a source that is listed each time were merged."""
     ingested_at: datetime
+    n_erased: int = 0
+    """Of the rows that were read: those of erased people, which were here once or never got in."""
 
     @property
     def n_chosen(self) -> int:
@@ -130,15 +133,37 @@ class JoinedPiece:
 
 
 @dataclass(frozen=True)
+class Erasure:
+    """Rows of people were erased from a version that held them; whose they were is not kept."""
+
+    id: str
+    at: datetime
+    n_rows: int
+    """How many of this version, quarantined ones not counted."""
+    reason: str
+
+    def to_json(self) -> dict[str, Json]:
+        return {"id": self.id, "at": self.at.isoformat(), "n_rows": self.n_rows, "reason": self.reason}
+
+    @classmethod
+    def from_json(cls, value: Any) -> Erasure:
+        """Read what `to_json` wrote."""
+        return cls(value["id"], datetime.fromisoformat(value["at"]), value["n_rows"], value["reason"])
+
+
+@dataclass(frozen=True)
 class DataVersion:
     """An immutable set of rows: those of its fragments, one after the other.
 
     `id` follows from the content: equal pieces under equal settings have an equal id, wherever they lie.
-    `table_version` is the version of the pipeline's Delta table `data/rows` that holds the rows.
+    `table_version` is the version of the pipeline's Delta table `data/rows` that holds the rows. Two things
+    may happen to it later: it is removed, and has no rows and no fragments from then on, or the rows of
+    people are erased from it; both are noted here.
     """
 
     id: str
     parent: str | None
+    """The newest version when this one was made; None for the first."""
     table_version: int
     columns: tuple[Column, ...]
     unread: tuple[str, ...]
@@ -155,6 +180,25 @@ class DataVersion:
     chains: Mapping[str, str] = field(default_factory=dict)
     """For each source the digest over the digests of all its pieces, in order."""
     joined: tuple[JoinedPiece, ...] = ()
+    removed_at: datetime | None = None
+    erased: tuple[Erasure, ...] = ()
+
+    @property
+    def content(self) -> str:
+        """What names the rows that are here now: the id, and what was erased since."""
+        return "+".join([self.id, *(one.id for one in self.erased)])
+
+    @property
+    def n_erased(self) -> int:
+        """Rows of its pieces that are not here, since they were of erased people."""
+        return sum(one.n_erased for one in self.fragments)
+
+    @property
+    def state(self) -> str:
+        """What became of it, in a word; empty for a version as it was made."""
+        if self.removed_at is not None:
+            return "removed"
+        return "erased" if self.erased else ""
 
     def to_json(self) -> Json:
         """Return plain JSON values that `from_json` reads back."""
@@ -167,6 +211,8 @@ class DataVersion:
             "fragments": [fragment.to_json() for fragment in self.fragments],
             "joined": [asdict(piece) for piece in self.joined],
             "created_at": self.created_at.isoformat(),
+            "removed_at": _text(self.removed_at),
+            "erased": [one.to_json() for one in self.erased],
         }
 
     @classmethod
@@ -183,8 +229,25 @@ class DataVersion:
                 "fragments": tuple(Fragment.from_json(fragment) for fragment in given["fragments"]),
                 "joined": tuple(JoinedPiece(**piece) for piece in given["joined"]),
                 "created_at": datetime.fromisoformat(given["created_at"]),
+                "removed_at": _time(given.get("removed_at")),
+                "erased": tuple(Erasure.from_json(one) for one in given.get("erased", ())),
             }
         )
+
+
+@dataclass(frozen=True)
+class Change:
+    """What became of versions and fragments, and the entry of the ledger that tells it."""
+
+    kind: str
+    subject: str
+    detail: Json
+    versions: tuple[DataVersion, ...] = ()
+    """As they are from now on."""
+    fragments: tuple[Fragment, ...] = ()
+    """As they are from now on."""
+    forgotten: tuple[str, ...] = ()
+    """The ids of fragments that are none any more."""
 
 
 class Versions(Protocol):
@@ -203,13 +266,34 @@ class Versions(Protocol):
         ...
 
     def add(self, version: DataVersion) -> None:
-        """Record a version and its fragments; one that is known already changes nothing."""
+        """Record a version and its fragments; one that is known already changes nothing.
+
+        One that was removed becomes the newest, with what was erased from it before.
+        """
+        ...
+
+    def change(self, change: Change) -> None:
+        """Record what became of versions and fragments, all of it or nothing."""
         ...
 
 
 def of_id(versions: Sequence[DataVersion], id: str) -> DataVersion | None:
     """Return the version with an id."""
     return next((version for version in versions if version.id == id), None)
+
+
+def readable(versions: Sequence[DataVersion], id: str) -> DataVersion:
+    """Return the version with an id whose rows are there; raises UnknownVersion and DataError."""
+    found = of_id(versions, id)
+    if found is None:
+        known = ", ".join(one.id for one in versions if one.removed_at is None) or "none yet"
+        raise UnknownVersion(f"the data version must be one of those there are ({known}). Got {id!r}.")
+    if found.removed_at is not None:
+        raise DataError(
+            f"{id} was removed on {found.removed_at:%Y-%m-%d %H:%M:%S} UTC by `raypipe data gc`, and its "
+            "rows are gone; choose one that `raypipe data log` does not call removed."
+        )
+    return found
 
 
 def total_broken(fragments: Sequence[Fragment]) -> tuple[BrokenRule, ...]:

@@ -1,26 +1,12 @@
 """Drift: how the values of each input differ from those of the training rows.
 
-Population stability index (Siddiqi, "Credit risk scorecards", 2006): the sum over the bins of
-`(p - q) * ln(p / q)`, p and q the bin's shares of live and of training rows, missing values being a bin too.
-Below 0.1 is called stable, above 0.25 a shift. An empty bin would make it infinite, so no share counts as
-less than 1e-4, nor as less than half a row of the fewer rows. Without drift, n live and R training rows in k
-bins give (k - 1) * (1/n + 1/R) on average.
-
-Kolmogorov-Smirnov distance: the largest difference of the two distribution functions, over the values that
-there are. It is seen at the edges of the bins only, and so is at most what single values would give.
-
-    >>> round(psi((90, 10), (50, 50)), 3)
-    0.879
-    >>> round(psi((100, 0), (90, 10)), 3)
-    0.295
+The two measures are those of `raypipe.stats.shift`: the population stability index, missing values being a
+bin too, and the Kolmogorov-Smirnov distance over the values that there are.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import TYPE_CHECKING, assert_never
 
 from raypipe.core.errors import SchemaError
@@ -34,13 +20,12 @@ from raypipe.monitoring.reference import (
     ReferenceColumn,
 )
 from raypipe.monitoring.report import FeatureDrift
+from raypipe.stats.shift import MIN_SHARE, ks, psi
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["MIN_SHARE", "Counts", "FeatureDrift", "counts", "drift", "ks", "psi"]
-
-MIN_SHARE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -66,29 +51,6 @@ def drift(reference: Reference, counted: Counts, settings: MonitoringSettings) -
     """Return how far each column has moved; it has drifted from `drift.psi` on, given `min_rows` rows."""
     pairs = zip(reference.columns, counted.columns, strict=True)
     return tuple(_feature(one, live, settings) for one, live in pairs)
-
-
-def psi(live: Sequence[int], training: Sequence[int]) -> float | None:
-    """Return the population stability index of two counts of the same bins; None where one has no rows."""
-    n_live, n_training = sum(live), sum(training)
-    if not n_live or not n_training:
-        return None
-    least = max(MIN_SHARE, 0.5 / min(n_live, n_training))
-    pairs = zip(_shares(live, n_live, least), _shares(training, n_training, least), strict=True)
-    return sum((p - q) * math.log(p / q) for p, q in pairs)
-
-
-def ks(live: Sequence[int], training: Sequence[int]) -> float | None:
-    """Return the largest difference of two distribution functions, counted in the same bins, in order."""
-    n_live, n_training = sum(live), sum(training)
-    if not n_live or not n_training:
-        return None
-    pairs = zip(accumulate(live), accumulate(training), strict=True)
-    return max(abs(a / n_live - b / n_training) for a, b in pairs)
-
-
-def _shares(counted: Sequence[int], n: int, least: float) -> list[float]:
-    return [max(count / n, least) for count in counted]
 
 
 def _feature(one: ReferenceColumn, live: tuple[int, ...], settings: MonitoringSettings) -> FeatureDrift:

@@ -170,12 +170,10 @@ def _quantile_bins(sketch: QuantileSketch, maximum: float) -> tuple[tuple[float,
     """
     import numpy as np
 
-    from raypipe.stats.histogram import values_of_keys
+    from raypipe.stats.histogram import quantile_places, values_of_keys
 
     up_to = np.cumsum(sketch.counts)
-    wanted = up_to[-1] * np.arange(1, N_NUMBER_BINS) / N_NUMBER_BINS
-    last = len(up_to) - 1
-    chosen = np.unique(np.append(np.searchsorted(up_to, wanted), last))
+    chosen = quantile_places(sketch.counts, N_NUMBER_BINS)
     ends = values_of_keys(((np.array(sketch.buckets, np.int64)[chosen[:-1]] + 1) << sketch.shift) - 1)
     # A bucket that ends at -0.0 holds what is below zero; zeros are in the next one.
     edges = np.where((ends == 0) & np.signbit(ends), _LAST_BELOW_ZERO, ends)

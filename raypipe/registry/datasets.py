@@ -13,7 +13,7 @@ from raypipe.registry import ledger
 from raypipe.registry.database import Session
 
 if TYPE_CHECKING:
-    from raypipe.data.versions import DataVersion, Fragment
+    from raypipe.data.versions import Change, DataVersion, Fragment
 
 
 class Transactions(Protocol):
@@ -26,6 +26,8 @@ class Transactions(Protocol):
     def keep_fragment(self, pipeline: str, fragment: Fragment) -> None: ...
 
     def fragments(self, pipeline: str) -> tuple[Fragment, ...]: ...
+
+    def change_data(self, pipeline: str, change: Change) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,22 @@ class PipelineVersions:
     def add(self, version: DataVersion) -> None:
         self.registry.add_data_version(self.pipeline, version)
 
+    def change(self, change: Change) -> None:
+        self.registry.change_data(self.pipeline, change)
+
 
 def add_data_version(session: Session, pipeline: str, version: DataVersion, at: datetime) -> bool:
-    """Record a data version and return True; return False where its content is known already."""
-    if data_version(session, pipeline, version.id) is not None:
-        return False
+    """Record a data version and return True; return False where its content is known already.
+
+    One that was removed is made again: it becomes the newest, and keeps what was erased from it.
+    """
+    known = data_version(session, pipeline, version.id)
+    if known is not None:
+        if known.removed_at is None:
+            return False
+        version = replace(version, erased=known.erased)
+        delete = "DELETE FROM raypipe_data_versions WHERE pipeline = :pipeline AND id = :id"
+        session.run(delete, pipeline=pipeline, id=version.id)
     keep_fragments(session, pipeline, version.fragments)
     session.run(
         "INSERT INTO raypipe_data_versions (pipeline, number, id, content, fragments) "
@@ -59,12 +72,37 @@ def add_data_version(session: Session, pipeline: str, version: DataVersion, at: 
         pipeline=pipeline,
         number=_next_number(session, pipeline, "raypipe_data_versions"),
         id=version.id,
-        content=canonical_json(replace(version, fragments=()).to_json()).decode(),
-        fragments=" ".join(fragment.id for fragment in version.fragments),
+        content=_content(version),
+        fragments=_ids(version),
     )
     detail = {"parent": version.parent, "n_rows": version.n_rows, "n_read": version.n_read}
     ledger.append(session, pipeline, "data_version_added", version.id, detail, at)
     return True
+
+
+def change(session: Session, pipeline: str, change: Change, at: datetime) -> None:
+    """Record versions and fragments as they are from now on, and append an entry to the ledger."""
+    for version in change.versions:
+        session.run(
+            "UPDATE raypipe_data_versions SET content = :content, fragments = :fragments "
+            "WHERE pipeline = :pipeline AND id = :id",
+            pipeline=pipeline,
+            id=version.id,
+            content=_content(version),
+            fragments=_ids(version),
+        )
+    for fragment in change.fragments:
+        session.run(
+            "UPDATE raypipe_fragments SET content = :content WHERE pipeline = :pipeline AND id = :id",
+            pipeline=pipeline,
+            id=fragment.id,
+            content=canonical_json(fragment.to_json()).decode(),
+        )
+    for id in change.forgotten:
+        session.run(
+            "DELETE FROM raypipe_fragments WHERE pipeline = :pipeline AND id = :id", pipeline=pipeline, id=id
+        )
+    ledger.append(session, pipeline, change.kind, change.subject, change.detail, at)
 
 
 def keep_fragments(session: Session, pipeline: str, fragments: Iterable[Fragment]) -> None:
@@ -108,6 +146,14 @@ def data_versions(session: Session, pipeline: str) -> tuple[DataVersion, ...]:
     )
     known = _fragments(session, pipeline) if rows else {}
     return tuple(_read(row, known) for row in rows)
+
+
+def _content(version: DataVersion) -> str:
+    return canonical_json(replace(version, fragments=()).to_json()).decode()
+
+
+def _ids(version: DataVersion) -> str:
+    return " ".join(fragment.id for fragment in version.fragments)
 
 
 def _fragments(session: Session, pipeline: str) -> Mapping[str, Fragment]:

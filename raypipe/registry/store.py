@@ -19,7 +19,7 @@ from raypipe.registry.tables import check, create
 from raypipe.registry.values import ANYTHING, AliasChange, Anything, LedgerEntry, ModelVersion, Run, RunStatus
 
 if TYPE_CHECKING:
-    from raypipe.data.versions import DataVersion, Fragment
+    from raypipe.data.versions import Change, DataVersion, Fragment
 
 __all__ = ["ANYTHING", "AliasChange", "LedgerEntry", "ModelVersion", "Registry", "Run"]
 
@@ -64,6 +64,11 @@ class Registry:
         """Return all fragments that are kept, oldest first."""
         with self._read() as session:
             return datasets.fragments(session, pipeline)
+
+    def change_data(self, pipeline: str, change: Change) -> None:
+        """Record what became of data versions and fragments, with its entry of the ledger."""
+        with self._write() as session:
+            datasets.change(session, pipeline, change, self._clock.now())
 
     def register(self, pipeline: str, staged: Path, models: Path, draft: ManifestDraft) -> ModelVersion:
         """Give a staged folder the next version and move it to `models/v<N>`, under a manifest of its files.

@@ -111,6 +111,10 @@ class ValueCounts:
         needed = _needed_level(_hashes(list(together)), self.bound)
         return ValueCounts(self.bound, needed, merged._at(needed))
 
+    def at_level_of(self, other: ValueCounts) -> Mapping[Counted, int]:
+        """Return those values, with their counts, that `other` would have kept as well."""
+        return self._at(max(self.level, other.level))
+
     def _at(self, level: int) -> Mapping[Counted, int]:
         if level == self.level:
             return self.counts

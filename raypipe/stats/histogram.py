@@ -19,6 +19,7 @@ are interpolated by rank.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -170,6 +171,28 @@ class QuantileSketch:
                 return cls(bound, shift, buckets, _integers(counts), _float(low), _float(high))
             case _:
                 raise SchemaError(f"A sketch must have bound, shift, buckets and counts. Got {value!r:.200}.")
+
+
+def aligned(
+    one: QuantileSketch, other: QuantileSketch
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the counts of two sketches in the buckets of both together, in order, without loss."""
+    together = one.merge(other)
+
+    def counted(sketch: QuantileSketch) -> npt.NDArray[np.int64]:
+        found = np.zeros(len(together.buckets), np.int64)
+        places = np.searchsorted(np.array(together.buckets, np.int64), sketch._keys_at(together.shift))
+        np.add.at(found, places, np.array(sketch.counts, np.int64))
+        return found
+
+    return counted(one), counted(other)
+
+
+def quantile_places(counts: Sequence[int] | npt.NDArray[np.int64], n_bins: int) -> npt.NDArray[np.int64]:
+    """Return the buckets at which up to `n_bins` bins of about equally many values end."""
+    up_to = np.cumsum(counts)
+    wanted = up_to[-1] * np.arange(1, n_bins) / n_bins
+    return np.unique(np.append(np.searchsorted(up_to, wanted), len(up_to) - 1))
 
 
 def _integers(text: str) -> tuple[int, ...]:

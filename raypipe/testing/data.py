@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pyarrow as pa
 
+from raypipe.core.home import Home, PipelineHome
 from raypipe.core.ids import Json, sha256_bytes
 from raypipe.data.config import DataSettings
 from raypipe.data.feeds import Feeds, feed_of, recipe_of
+from raypipe.data.fragments import read_rows
+from raypipe.data.ingest import ingest
 from raypipe.data.sources.source import Delivery, Extent, Piece
-from raypipe.data.versions import DataVersion, Fragment
+from raypipe.data.versions import Change, DataVersion, Fragment, of_id
+from raypipe.testing.fakes import FakeClock
 
 
 class VersionsInMemory:
     """The record of a pipeline's data versions, for as long as the object lives."""
 
     def __init__(self) -> None:
+        self.changes: list[Change] = []
         self._versions: list[DataVersion] = []
         self._fragments: dict[str, Fragment] = {}
 
@@ -31,10 +38,25 @@ class VersionsInMemory:
         self._fragments.setdefault(fragment.id, fragment)
 
     def add(self, version: DataVersion) -> None:
-        if version.id not in [known.id for known in self._versions]:
+        known = of_id(self._versions, version.id)
+        if known is not None and known.removed_at is not None:
+            self._versions.remove(known)
+            version, known = replace(version, erased=known.erased), None
+        if known is None:
             self._versions.append(version)
         for fragment in version.fragments:
             self.keep(fragment)
+
+    def change(self, change: Change) -> None:
+        self.changes.append(change)
+        self._fragments |= {one.id: one for one in change.fragments}
+        for id in change.forgotten:
+            del self._fragments[id]
+        changed = {one.id: one for one in change.versions}
+        self._versions = [
+            replace(found, fragments=tuple(self._fragments[one.id] for one in found.fragments))
+            for found in (changed.get(one.id, one) for one in self._versions)
+        ]
 
 
 def example_fragment(**fields: object) -> Fragment:
@@ -105,6 +127,38 @@ def feeds_in_memory(settings: DataSettings, *sources: SourceInMemory) -> Feeds:
     """Return the feeds that accept the rows of sources as the settings say."""
     recipe = recipe_of(settings, None)
     return Feeds(tuple(feed_of(source, settings, recipe, lambda rows: rows) for source in sources))
+
+
+class Lake:
+    """A pipeline whose sources are in memory, and its rows in a folder.
+
+    Settings are those of `DataSettings` but for the sources; the label is `y` where none is given.
+    """
+
+    def __init__(self, place: Path) -> None:
+        self.folder: PipelineHome = Home(place).pipeline("p")
+        self.versions = VersionsInMemory()
+        self.clock = FakeClock()
+        self.told: list[str] = []
+
+    def ingest(self, *sources: SourceInMemory, **settings: object) -> DataVersion:
+        """Ingest what the sources hold now; of each `was_read` starts anew."""
+        unused = {"name": "unused", "format": "csv", "path": "nowhere"}
+        declared = DataSettings.model_validate({"sources": [unused], "label": "y", **settings})
+        for source in sources:
+            source.was_read.clear()
+        return ingest(
+            declared,
+            self.folder,
+            self.versions,
+            clock=self.clock,
+            feeds=feeds_in_memory(declared, *sources),
+            progress=lambda step: self.told.append(step.message),
+        )
+
+    def rows(self, version: DataVersion) -> pa.Table:
+        """Return the rows of a version."""
+        return read_rows(self.folder, version)
 
 
 def _start(after: Json) -> int:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from raypipe.config.load import parse_config
 from raypipe.config.yaml_text import Plain
-from raypipe.core.errors import ArtifactError, ServingError, StaleEpoch, UnknownVersion
-from raypipe.data.versions import DataVersion
+from raypipe.core.errors import ArtifactError, DataError, ServingError, StaleEpoch, UnknownVersion
+from raypipe.data.schema import Column
+from raypipe.data.versions import DataVersion, Erasure
 from raypipe.pipeline import Loop, Trials
 from raypipe.registry.manifest import ManifestDraft
 from raypipe.registry.store import Registry
@@ -177,6 +178,26 @@ def test_a_run_id_follows_from_what_changes_the_model(loop: Loop, data_version: 
     assert run_id(training={"resources": {"max_concurrent": 1}}) == base
     assert run_id(training={"seed": 1}) != base
     assert run_id(processing={"use_time": True}) != base
+
+
+def test_rows_of_which_some_were_erased_are_learned_from_anew(loop: Loop, data_version: DataVersion) -> None:
+    erased = replace(data_version, erased=(Erasure("e-1", FakeClock().now(), 3, "asked to"),))
+    assert loop.run_id(erased) != loop.run_id(data_version)
+
+
+def test_a_run_on_a_named_version_wants_its_rows_and_columns(loop: Loop, data_version: DataVersion) -> None:
+    columns = (Column(loop.config.data.label_name, "integer", nullable=False),)
+    known = replace(data_version, columns=columns)
+    loop.registry.add_data_version("credit", known)
+    loop.registry.add_data_version("credit", replace(known, id="d-2", removed_at=FakeClock().now()))
+    loop.registry.add_data_version("credit", replace(known, id="d-3", columns=()))
+    assert loop.known("d-1") == known
+    with pytest.raises(UnknownVersion, match=r"one of those there are \(d-3, d-1\)\. Got 'd-9'"):
+        loop.known("d-9")
+    with pytest.raises(DataError, match=r"^d-2 was removed on 20.*its rows are gone"):
+        loop.known("d-2")
+    with pytest.raises(DataError, match=r"data\.label must be a column of d-3"):
+        loop.known("d-3")
 
 
 @pytest.fixture

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from raypipe.core.errors import ConfigError, RegistryError, StaleEpoch, StorageError, UnknownVersion
-from raypipe.data.versions import DataVersion
+from raypipe.data.versions import Change, DataVersion, Erasure
 from raypipe.registry.manifest import ManifestDraft, verify
 from raypipe.registry.store import Registry
 from raypipe.registry.values import AliasChange
 from raypipe.testing import FailingDisk, FakeClock
+from raypipe.testing.data import example_fragment
 
 Stage = Callable[[str], Path]
 
@@ -44,6 +45,37 @@ def test_data_versions_newest_first_and_known_by_content(
     assert registry.data_version("p", "d-1") == data_version
     assert registry.data_version("q", "d-1") is None
     assert [entry.kind for entry in registry.history("p")] == ["data_version_added"] * 2
+
+
+def test_what_became_of_versions_is_recorded_as_one(
+    registry: Registry, data_version: DataVersion, clock: FakeClock
+) -> None:
+    second = replace(data_version, id="d-2", fragments=(*data_version.fragments, example_fragment(id="f-2")))
+    registry.add_data_version("p", data_version)
+    registry.add_data_version("p", second)
+    smaller = example_fragment(n_kept=990, n_erased=10)
+    mark = Erasure("e-1", clock.now(), 10, "asked to")
+    first = replace(data_version, n_rows=990, erased=(mark,), fragments=(smaller,))
+    gone = replace(second, removed_at=clock.now(), fragments=())
+    change = Change("rows_erased", "e-1", {"n_rows": 10}, (first, gone), (smaller,), ("f-2",))
+    registry.change_data("p", change)
+    assert registry.data_versions("p") == (gone, first)
+    assert registry.fragments("p") == (smaller,)
+    entry = registry.history("p")[0]
+    assert (entry.kind, entry.subject, entry.detail) == ("rows_erased", "e-1", {"n_rows": 10})
+
+
+def test_a_removed_version_that_is_made_again_is_the_newest(
+    registry: Registry, data_version: DataVersion, clock: FakeClock
+) -> None:
+    mark = Erasure("e-1", clock.now(), 10, "asked to")
+    registry.add_data_version("p", replace(data_version, erased=(mark,)))
+    registry.add_data_version("p", replace(data_version, id="d-2"))
+    gone = replace(data_version, erased=(mark,), removed_at=clock.now(), fragments=())
+    registry.change_data("p", Change("data_version_removed", "d-1", None, (gone,), (), ()))
+    assert registry.add_data_version("p", data_version)
+    assert [one.id for one in registry.data_versions("p")] == ["d-1", "d-2"]
+    assert registry.data_version("p", "d-1") == replace(data_version, erased=(mark,))
 
 
 def test_register_moves_the_folder_and_records_its_digest(

@@ -18,7 +18,8 @@ Command = Callable[..., Any]
 def test_data_log_lists_versions(credit: Path, command: Command) -> None:
     result = command("data", "log", str(credit))
     header, row = result.text.splitlines()
-    assert header.split() == ["version", "created", "rows", "broken", "unlabelled", "fragments", "parent"]
+    named = ["version", "created", "rows", "broken", "unlabelled", "fragments", "parent", "state"]
+    assert header.split() == named
     assert row.split() == ["d-0123456789ab", "2026-01-01", "00:00:00", "1,000", "7", "3", "1"]
 
 

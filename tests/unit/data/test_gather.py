@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -14,54 +13,20 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from raypipe.core.errors import DataError, SchemaError
-from raypipe.core.home import Home, PipelineHome
-from raypipe.core.progress import Step
-from raypipe.data.config import DataSettings
 from raypipe.data.fragments import read_fragments, read_rows
-from raypipe.data.ingest import ingest
 from raypipe.data.versions import DataVersion
-from raypipe.testing import FakeClock
-from raypipe.testing.data import SourceInMemory, VersionsInMemory, feeds_in_memory
+from raypipe.testing.data import Lake, SourceInMemory
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
-
-
-def settings(**more: Any) -> DataSettings:
-    source = {"name": "unused", "format": "csv", "path": "nowhere"}
-    return DataSettings.model_validate({"sources": [source], "label": "y", **more})
 
 
 def rows(*numbers: float | None, y: int = 1) -> pa.Table:
     return pa.table({"x": list(numbers), "y": [y] * len(numbers)})
 
 
-class Lake:
-    """A pipeline whose sources are in memory."""
-
-    def __init__(self, place: Path) -> None:
-        self.folder: PipelineHome = Home(place).pipeline("p")
-        self.versions = VersionsInMemory()
-        self.told: list[str] = []
-
-    def ingest(self, *sources: SourceInMemory, **more: Any) -> DataVersion:
-        declared = settings(**more)
-        for source in sources:
-            source.was_read.clear()
-        return ingest(
-            declared,
-            self.folder,
-            self.versions,
-            clock=FakeClock(),
-            feeds=feeds_in_memory(declared, *sources),
-            progress=self._tell,
-        )
-
-    def x(self, version: DataVersion) -> list[float | None]:
-        found: list[float | None] = read_rows(self.folder, version)["x"].to_pylist()
-        return found
-
-    def _tell(self, step: Step) -> None:
-        self.told.append(step.message)
+def x_of(lake: Lake, version: DataVersion) -> list[float | None]:
+    found: list[float | None] = lake.rows(version)["x"].to_pylist()
+    return found
 
 
 @pytest.fixture
@@ -77,7 +42,7 @@ def test_only_new_pieces_are_read(lake: Lake) -> None:
     assert source.was_read == ["s 2"]
     assert [(one.n_read, one.n_known) for one in (first, second)] == [(2, 0), (1, 2)]
     assert second.fragments[:2] == first.fragments and second.parent == first.id
-    assert (lake.x(first), lake.x(second)) == ([1, 2], [1, 2, 3])
+    assert (x_of(lake, first), x_of(lake, second)) == ([1, 2], [1, 2, 3])
     assert "s: 1 of 3 fragments read, 2 known" in lake.told
 
 
@@ -87,7 +52,7 @@ def test_an_appended_source_goes_on_after_the_last_position(lake: Lake) -> None:
     source.tables += [rows(1), rows(4)]
     second = lake.ingest(source)
     assert source.was_read == ["s 2", "s 3"]
-    assert (lake.x(first), lake.x(second)) == ([1, 1], [1, 1, 1, 4])
+    assert (x_of(lake, first), x_of(lake, second)) == ([1, 1], [1, 1, 1, 4])
     assert [one.position for one in second.fragments] == [1, 2, 3, 4]
     assert lake.ingest(source) == second
 
@@ -109,7 +74,7 @@ def test_pieces_that_are_gone_leave_and_come_back_unread(lake: Lake) -> None:
     again = SourceInMemory("s", [two, one])
     turned = lake.ingest(again)
     assert again.was_read == []
-    assert [lake.x(version) for version in (both, without, turned)] == [[1, 2], [2], [2, 1]]
+    assert [x_of(lake, version) for version in (both, without, turned)] == [[1, 2], [2], [2, 1]]
     assert len({version.id for version in (both, without, turned)}) == 3
     assert lake.ingest(SourceInMemory("s", [one, two])) == both
 
@@ -122,7 +87,7 @@ def test_what_was_read_before_an_error_is_not_read_again(lake: Lake) -> None:
     source.tables[1] = rows(2)
     version = lake.ingest(source, contract=stop)
     assert source.was_read == ["s 1"]
-    assert lake.x(version) == [1, 2]
+    assert x_of(lake, version) == [1, 2]
 
 
 def test_other_settings_give_other_rows(lake: Lake) -> None:
@@ -130,7 +95,7 @@ def test_other_settings_give_other_rows(lake: Lake) -> None:
     lake.ingest(source)
     chosen = lake.ingest(source, where="x > 4")
     assert source.was_read == ["s 0", "s 1"]
-    assert lake.x(chosen) == [5, 6]
+    assert x_of(lake, chosen) == [5, 6]
     lake.ingest(source)
     assert source.was_read == []
 
@@ -140,15 +105,15 @@ def test_rows_that_were_removed_by_hand_are_read_again(lake: Lake) -> None:
     version = lake.ingest(source)
     (lake.folder.rows / version.fragments[0].files[0]).unlink()
     with pytest.raises(DataError, match="removed or damaged"):
-        lake.x(version)
+        x_of(lake, version)
     source.tables.append(rows(3))
-    assert lake.x(lake.ingest(source)) == [1, 2, 3]
+    assert x_of(lake, lake.ingest(source)) == [1, 2, 3]
     assert source.was_read == ["s 0", "s 2"]
 
 
 def test_equal_pieces_stack(lake: Lake) -> None:
     version = lake.ingest(SourceInMemory("s", [rows(1), rows(1)]), SourceInMemory("t", [rows(1)]))
-    assert lake.x(version) == [1, 1, 1]
+    assert x_of(lake, version) == [1, 1, 1]
     assert len({one.id for one in version.fragments}) == 3
 
 
@@ -184,7 +149,7 @@ def test_integers_become_numbers_beside_numbers_and_go_back_without(lake: Lake) 
     assert source.was_read == ["s 1"]
     assert [column.kind for column in first.columns] == ["integer", "integer"]
     assert [column.kind for column in second.columns] == ["number", "integer"]
-    assert (lake.x(first), lake.x(second)) == ([1, 2], [1.0, 2.0, 0.5])
+    assert (x_of(lake, first), x_of(lake, second)) == ([1, 2], [1.0, 2.0, 0.5])
     assert read_rows(lake.folder, second).schema.field("x").type == pa.float64()
     del source.tables[1]
     assert lake.ingest(source) == first
@@ -201,7 +166,7 @@ def test_a_column_without_values_takes_the_type_of_the_others(lake: Lake) -> Non
     second = lake.ingest(source, contract={"columns": {"x": {"min": 0}}})
     assert source.was_read == ["s 1"]
     assert [column.kind for column in second.columns] == ["number", "integer"]
-    assert lake.x(second) == [None, None, 0.5]
+    assert x_of(lake, second) == [None, None, 0.5]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,74 @@
+"""`pipeline.data`: the data versions of a pipeline, to read, compare and clear away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from raypipe.config.settings import Config
+from raypipe.core.clock import Clock
+from raypipe.core.errors import UnknownVersion
+from raypipe.core.progress import Progress, silent
+from raypipe.data.versions import DataVersion, readable
+from raypipe.registry.datasets import PipelineVersions
+from raypipe.registry.store import Registry
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from raypipe.data.diff import VersionDiff
+
+
+@dataclass(frozen=True)
+class PipelineData:
+    """The data versions of one pipeline. A version is named by its id; None names the newest.
+
+    Methods raise UnknownVersion for an id that is none, and DataError, with one sentence, where the rows of a
+    version are gone.
+    """
+
+    config: Config
+    registry: Registry
+    clock: Clock
+    progress: Progress = silent
+
+    def versions(self) -> tuple[DataVersion, ...]:
+        """Return all versions, newest first, also those whose rows were removed."""
+        return self.registry.data_versions(self.config.name)
+
+    def version(self, id: str | None = None) -> DataVersion:
+        """Return a version whose rows are there."""
+        versions = self.versions()
+        if id is None and not versions:
+            raise UnknownVersion(f"{self.config.name} has no data version yet; `raypipe ingest` makes one.")
+        return readable(versions, versions[0].id if id is None else id)
+
+    def rows(self, version: str | None = None, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return the rows of any version as an Arrow table, in order; all in memory at once."""
+        from raypipe.data.fragments import read_rows
+
+        return read_rows(self.config.folder, self.version(version), columns)
+
+    def batches(
+        self, version: str | None = None, columns: Sequence[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the same rows as `rows` in batches, so that few are in memory at a time."""
+        from raypipe.data.fragments import scan_rows
+
+        return scan_rows(self.config.folder, self.version(version), columns)
+
+    def diff(self, before: str, after: str, *, key: Sequence[str] | None = None) -> VersionDiff:
+        """Compare two versions: columns, rows, and how the values of each column moved.
+
+        `key` names the columns that together name a row, by default `data.key`. Raises ConfigError for a key
+        that is no column of both.
+        """
+        from raypipe.data.diff import diff
+
+        found = self.config.data.key if key is None else key
+        return diff(self.config.folder, self.version(before), self.version(after), key=found)
+
+    @property
+    def _versions(self) -> PipelineVersions:
+        return PipelineVersions(self.registry, self.config.name)
