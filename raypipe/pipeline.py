@@ -155,8 +155,14 @@ class Loop:
         """Join what was captured and labelled to the rows of the sources, as the next version."""
         from raypipe.data.growth import grow
 
-        data, folder = self.config.data, self.config.folder
-        return grow(data, folder, self._versions, clock=self.clock, progress=self.progress)
+        return grow(
+            self.config.data,
+            self.config.folder,
+            self._versions,
+            clock=self.clock,
+            progress=self.progress,
+            redacted=self.config.serving.capture.redact,
+        )
 
     def prepare_grown(self, data: DataVersion) -> Prepared:
         """Split so that only live rows choose and judge which the champion's data version does not hold."""

@@ -228,8 +228,9 @@ def _replica_lines(details: Mapping[str, Json]) -> Iterator[str]:
     n_rows, n_failed = details.get("n_rows", 0), details.get("n_failed_rows", 0)
     yield f"requests     {details.get('n_requests', 0)}; rows {n_rows}, of which {n_failed} got an error"
     match details.get("capture"):
-        case {"n_captured": int(kept), "n_not_captured": int(lost), "why_not": why}:
-            yield f"captured     {kept} rows, not captured {lost}" + (f": {why}" if why else "")
+        case {"n_captured": int(kept), "n_not_captured": int(lost), "why_not": why, "n_left_out": int(rest)}:
+            left_out = f", {rest} left out by sample_ratio" if rest else ""
+            yield f"captured     {kept} rows{left_out}, not captured {lost}" + (f": {why}" if why else "")
     match details.get("refused"):
         case {"version": version, "message": message}:
             yield f"refused      {version}: {message}"

@@ -18,6 +18,7 @@ from raypipe.config.settings import Config
 from raypipe.config.yaml_text import Plain, parse_yaml
 from raypipe.core.errors import ConfigError
 
+_WHOLE = "the config"
 _BRANCH = re.compile(r"^(constrained-|literal\[|tuple\[|dict\[|[A-Z]\w*Settings$|str$|int$|float$|bool$)")
 
 
@@ -104,7 +105,8 @@ def _sentence(where: str, found: list[ErrorDetails]) -> str:
     if first["type"] == "missing":
         return f"{where} is missing; it must be given."
     if first["type"] == "value_error":
-        return f"{where}: {first['msg'].removeprefix('Value error, ')}."
+        text = first["msg"].removeprefix("Value error, ")
+        return f"{text}." if where == _WHOLE else f"{where}: {text}."
     return f"{where} must {' or '.join(_rule(error) for error in found)}. Got {first['input']!r}."
 
 
@@ -159,7 +161,7 @@ def _walked(location: tuple[int | str, ...]) -> tuple[str, list[type[BaseModel]]
             models = [inner for field in fields for inner in _models_in(field.annotation)] or models
             if not _BRANCH.search(part):
                 text += f".{part}" if text else part
-    return text or "the config", models
+    return text or _WHOLE, models
 
 
 def _tag(model: type[BaseModel]) -> object:

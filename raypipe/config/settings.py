@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from raypipe.core.home import Home, PipelineHome
 from raypipe.core.settings import Settings
@@ -46,6 +46,24 @@ class Config(Settings):
     monitoring: MonitoringSettings = MonitoringSettings()
     retraining: RetrainingSettings = RetrainingSettings()
     cluster: ClusterSettings = ClusterSettings()
+
+    @model_validator(mode="after")
+    def _nothing_needs_what_is_redacted(self) -> Self:
+        for name in self.serving.capture.redact:
+            if why := self._needs(name):
+                raise ValueError(f"serving.capture.redact must not name {name!r}, {why}")
+        return self
+
+    def _needs(self, name: str) -> str | None:
+        """Return what a column that is not kept of live rows would be missed for."""
+        once = self.processing.deduplicate
+        if name in (self.data.time, self.data.label_name):
+            return "which is the event time or the label"
+        if once is not None and once.by != "all" and name in once.by:
+            return "by which processing.deduplicate compares rows"
+        if name not in self.data.drop:
+            return "as live rows could not teach it: a column that is no feature is listed in data.drop"
+        return None
 
     def without_secrets(self) -> Self:
         """Return the config as anybody may see it: no passwords of sources, no address of the webhook."""

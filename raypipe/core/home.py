@@ -32,6 +32,7 @@ class Home:
     <pipeline>/pointer.json         which version serves, with its epoch
     <pipeline>/config.json          the config by which the controller retrains
     <pipeline>/window.json          what the controller measured last
+    <pipeline>/capture.key          what values of redacted columns are hashed with
     """
 
     root: Path
@@ -123,6 +124,10 @@ class PipelineHome:
     @property
     def window(self) -> Path:
         return self.root / "window.json"
+
+    @property
+    def capture_key(self) -> Path:
+        return self.root / "capture.key"
 
     def profile(self, data_version: str) -> Path:
         """Return where the profile of a data version is kept."""

@@ -19,7 +19,7 @@ Answer: TypeAlias = bool | int | float | str
 
 
 class PredictionRecord(msgspec.Struct, frozen=True, tag="p", array_like=True):
-    """One answered row: `inputs` is its JSON as received, `at` is aware and in UTC.
+    """One answered row: `inputs` is its JSON as received, less what is redacted, `at` is aware and in UTC.
 
     `probabilities` follow the order of the task's classes; they are absent for a regression.
     """

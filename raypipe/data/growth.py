@@ -6,6 +6,9 @@ Rows of live traffic keep their prediction's id (`_id`) and when it was answered
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from functools import partial
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -36,12 +39,15 @@ def grow(
     *,
     clock: Clock,
     progress: Progress = silent,
+    redacted: Collection[str] = (),
 ) -> DataVersion:
     """Return the version that holds what the sources hold now, and all labelled rows of live traffic.
 
-    Raises what `ingest` does, and DataError where no captured row has a label.
+    `redacted` are columns that live rows come without. Raises what `ingest` does, and DataError where no
+    captured row has a label.
     """
-    return ingest(settings, folder, versions, clock=clock, progress=progress, traffic=traffic_feed)
+    traffic = partial(traffic_feed, redacted=frozenset(redacted))
+    return ingest(settings, folder, versions, clock=clock, progress=progress, traffic=traffic)
 
 
 def live_ids(folder: PipelineHome, version: DataVersion) -> frozenset[str]:

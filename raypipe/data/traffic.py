@@ -30,16 +30,25 @@ TEXT = TYPES["category"]
 _AT, _ID = "at", "id"
 
 
-def traffic_feed(settings: DataSettings, folder: PipelineHome, columns: Sequence[Column]) -> Feed:
-    """Return the feed of a pipeline's labelled traffic, in the columns that the rows of its sources have."""
-    source = Traffic(folder, columns, label=settings.label_name, time=settings.time)
+def traffic_feed(
+    settings: DataSettings,
+    folder: PipelineHome,
+    columns: Sequence[Column],
+    redacted: frozenset[str] = frozenset(),
+) -> Feed:
+    """Return the feed of a pipeline's labelled traffic, in the columns that the rows of its sources have.
+
+    Columns that are `redacted` are null, also in rows that were captured before they were, and no rule of the
+    contract is about them.
+    """
+    source = Traffic(folder, columns, label=settings.label_name, time=settings.time, redacted=redacted)
     kinds = [[column.name, column.kind] for column in columns]
-    recipe = recipe_of(settings, {"traffic": kinds})
+    recipe = recipe_of(settings, {"traffic": kinds, **({"redacted": sorted(redacted)} if redacted else {})})
     return Feed(
         source,
         recipe,
         lambda piece: PieceRows(source.read(piece), ()),
-        partial(_accept, settings),
+        partial(_accept, _answered_already(settings.contract, redacted)),
         settings.time,
     )
 
@@ -48,12 +57,19 @@ class Traffic:
     """The labelled predictions of a pipeline, each once, with its last label."""
 
     def __init__(
-        self, folder: PipelineHome, columns: Sequence[Column], *, label: str, time: str | None
+        self,
+        folder: PipelineHome,
+        columns: Sequence[Column],
+        *,
+        label: str,
+        time: str | None,
+        redacted: frozenset[str] = frozenset(),
     ) -> None:
         self._folder = folder
         self._columns = columns
         self._label = label
         self._time = time
+        self._redacted = redacted
         self._hours: dict[str, tuple[datetime, pl.DataFrame]] = {}
 
     @property
@@ -107,6 +123,9 @@ class Traffic:
             time=self._time,
         )
         kept = found.select([*(column.name for column in self._columns), ID_COLUMN, AT_COLUMN])
+        for place, field in enumerate(kept.schema):
+            if field.name in self._redacted:
+                kept = kept.set_column(place, field, pa.nulls(kept.num_rows, field.type))
         return kept.sort_by([(AT_COLUMN, "ascending"), (ID_COLUMN, "ascending")])
 
 
@@ -115,10 +134,10 @@ def _digest(rows: pl.DataFrame) -> str:
     return digest_of(found.cast(pa.schema([(_ID, TEXT), (_AT, TYPES["timestamp"]), ("label", TEXT)])))
 
 
-def _accept(settings: DataSettings, rows: PieceRows, _: Mapping[str, ColumnKind]) -> Accepted:
+def _accept(contract: ContractSettings, rows: PieceRows, _: Mapping[str, ColumnKind]) -> Accepted:
     """Check the rows of an hour: those that break the contract are set aside, and stop nothing."""
     frame = pl.DataFrame(pl.from_arrow(rows.table)).with_columns(pl.lit(ENDPOINT).alias(SOURCE_COLUMN))
-    checked = check(frame, rules_of(_answered_already(settings.contract), frame.schema))
+    checked = check(frame, rules_of(contract, frame.schema))
     return Accepted(
         rows=checked.accepted.drop(SOURCE_COLUMN),
         untyped=(),
@@ -131,10 +150,11 @@ def _accept(settings: DataSettings, rows: PieceRows, _: Mapping[str, ColumnKind]
     )
 
 
-def _answered_already(contract: ContractSettings) -> ContractSettings:
+def _answered_already(contract: ContractSettings, redacted: frozenset[str]) -> ContractSettings:
     """Return the contract for rows that were answered: what would stop a batch is set aside."""
     columns = {
         name: rule.model_copy(update={"on_violation": "quarantine"}) if rule.on_violation == "stop" else rule
         for name, rule in contract.columns.items()
+        if name not in redacted
     }
     return contract.model_copy(update={"columns": columns})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import secrets
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +21,7 @@ from raypipe.data.captured import Answer, LabelRecord, PredictionRecord, encode
 from raypipe.data.wal import WalSettings, WalWriter
 from raypipe.serving.config import CaptureSettings
 from raypipe.serving.feedback import Label
+from raypipe.serving.redaction import Redaction, kept_key
 
 CHAMPION = "champion"
 REOPEN_INTERVAL = timedelta(seconds=1)
@@ -44,6 +47,8 @@ class CaptureState:
     n_captured: int = 0
     n_not_captured: int = 0
     why_not: str | None = None
+    n_left_out: int = 0
+    """Answered rows that are not of the sample which is kept."""
 
     def to_json(self) -> Json:
         return asdict(self)
@@ -68,7 +73,13 @@ class Capture(Protocol):
 
 
 def open_capture(folder: PipelineHome, settings: CaptureSettings, stream: str, clock: Clock) -> Capture:
-    """Return the capture of one start of one replica, which `stream` names; no two may share it."""
+    """Return the capture of one start of one replica, which `stream` names; no two may share it.
+
+    Raises StorageError where values are to be hashed and the key for it cannot be read or made.
+    """
+    hashes = "hash" in settings.redact.values()
+    key = kept_key(folder.capture_key, secrets.token_hex(32), stream) if hashes else b""
+    redaction = Redaction(settings.redact, key)
 
     def open_log() -> WalWriter:
         writer = WalWriter(folder.wal, stream, clock, WalSettings(sync_interval_s=settings.sync_interval_s))
@@ -76,7 +87,13 @@ def open_capture(folder: PipelineHome, settings: CaptureSettings, stream: str, c
         writer.start()
         return writer
 
-    return WalCapture(open_log, clock, predictions=settings.enabled)
+    return WalCapture(
+        open_log,
+        clock,
+        predictions=settings.enabled,
+        redaction=redaction,
+        sample_ratio=settings.sample_ratio,
+    )
 
 
 class WalCapture:
@@ -86,29 +103,42 @@ class WalCapture:
     False only labels are kept: they were sent to be kept.
     """
 
-    def __init__(self, open_log: Callable[[], WalWriter], clock: Clock, *, predictions: bool = True) -> None:
+    def __init__(
+        self,
+        open_log: Callable[[], WalWriter],
+        clock: Clock,
+        *,
+        predictions: bool = True,
+        redaction: Redaction | None = None,
+        sample_ratio: float = 1.0,
+    ) -> None:
         self._open_log = open_log
         self._clock = clock
         self._enabled = predictions
+        self._redaction = redaction or Redaction()
+        self._sample_ratio = sample_ratio
         self._log: WalWriter | None = None
         self._tried_at: datetime | None = None
         self._n_captured = 0
         self._n_not_captured = 0
+        self._n_left_out = 0
         self._why_not: str | None = None
         self._lock = threading.Lock()
 
     def predictions(self, rows: Sequence[AnsweredRow], version: str, at: datetime) -> None:
         if not self._enabled:
             return
+        chosen = [row for row in rows if is_sampled(row.id, self._sample_ratio)]
         try:
-            self._append([_prediction(row, version, at) for row in rows])
+            self._append([self._prediction(row, version, at) for row in chosen])
         except (StorageError, DataError) as error:
             with self._lock:
-                self._n_not_captured += len(rows)
+                self._n_not_captured += len(chosen)
                 self._why_not = str(error)
             return
         with self._lock:
-            self._n_captured += len(rows)
+            self._n_captured += len(chosen)
+            self._n_left_out += len(rows) - len(chosen)
 
     def labels(self, labels: Sequence[Label], at: datetime) -> None:
         if labels:
@@ -118,7 +148,9 @@ class WalCapture:
         problem = self._log.problem if self._log else None
         with self._lock:
             why_not = problem or self._why_not
-            return CaptureState(self._enabled, self._n_captured, self._n_not_captured, why_not)
+            return CaptureState(
+                self._enabled, self._n_captured, self._n_not_captured, why_not, self._n_left_out
+            )
 
     def close(self) -> None:
         if self._log is None:
@@ -129,8 +161,15 @@ class WalCapture:
             # What was appended is still in the open segment, which the committer takes from a dead replica.
             _log.exception("the write-ahead log could not be sealed")
 
+    def _prediction(self, row: AnsweredRow, version: str, at: datetime) -> bytes:
+        inputs = self._redaction.text(row.received)
+        return encode(
+            PredictionRecord(row.id, at, version, CHAMPION, inputs, row.prediction, row.probabilities)
+        )
+
     def _append(self, payloads: list[bytes]) -> None:
-        (self._log or self._opened()).append_all(payloads)
+        if payloads:
+            (self._log or self._opened()).append_all(payloads)
 
     def _opened(self) -> WalWriter:
         with self._lock:
@@ -147,6 +186,9 @@ class WalCapture:
             return self._log
 
 
-def _prediction(row: AnsweredRow, version: str, at: datetime) -> bytes:
-    inputs = bytes(row.received).decode("utf-8", "replace")
-    return encode(PredictionRecord(row.id, at, version, CHAMPION, inputs, row.prediction, row.probabilities))
+def is_sampled(id: str, ratio: float) -> bool:
+    """Whether a row is of the sample: an id that comes again is decided alike, whichever replica answers."""
+    if ratio >= 1:
+        return True
+    place = int.from_bytes(hashlib.blake2b(id.encode("utf-8", "replace"), digest_size=8).digest(), "big")
+    return place < ratio * 2**64

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
 from raypipe.core.settings import Settings
+from raypipe.data.config import ColumnName
+
+Redact: TypeAlias = Literal["drop", "hash", "mask"]
 
 
 class ReplicaSettings(Settings):
@@ -34,6 +37,11 @@ class CaptureSettings(Settings):
     """How long an answered prediction may wait for the disk; a power cut loses at most this much."""
     commit_interval_s: Annotated[float, Field(ge=0.5, le=3600)] = 5.0
     """How often captured rows move into their table."""
+    sample_ratio: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """The share of answered rows that is kept, chosen by a hash of their ids."""
+    redact: dict[ColumnName, Redact] = Field(default_factory=dict)
+    """What is never written of a request: `drop` leaves the column out, `hash` keeps a keyed hash, by which
+    rows can still be joined, `mask` only that there was a value. Such a column must be in `data.drop` too."""
 
 
 class ServingSettings(Settings):

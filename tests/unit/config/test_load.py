@@ -74,6 +74,25 @@ def test_a_wrong_key_or_value_is_named_with_its_rule(changes: dict[str, Plain], 
     assert refusal(**changes) == sentence
 
 
+@pytest.mark.parametrize(
+    ("column", "why"),
+    [
+        ("age", "as live rows could not teach it: a column that is no feature is listed in data.drop"),
+        ("at", "which is the event time or the label"),
+        ("group", "which is the event time or the label"),
+        ("order", "by which processing.deduplicate compares rows"),
+    ],
+)
+def test_what_is_redacted_is_needed_by_nothing(column: str, why: str) -> None:
+    sources: Plain = [{"name": "files", "format": "csv", "path": "rows/*.csv"}]
+    data: Plain = {"sources": sources, "label": "group", "time": "at", "drop": ["order", "mail"]}
+    processing: Plain = {"deduplicate": {"by": ["order"]}}
+    changes: dict[str, Plain] = {"data": data, "processing": processing}
+    told = refusal(**changes, serving={"capture": {"redact": {column: "hash"}}})
+    assert told == f"serving.capture.redact must not name {column!r}, {why}."
+    parse_config({**MINIMAL, **changes, "serving": {"capture": {"redact": {"mail": "hash"}}}}, Path("/etc"))
+
+
 def test_a_label_may_be_a_name_or_an_expression_and_nothing_else() -> None:
     source: Plain = {"name": "s", "format": "csv", "path": "x.csv"}
     assert "data.label must be a valid string or be a mapping" in refusal(

@@ -118,8 +118,8 @@ class Growing:
         writer.close()
         commit_once(self.folder)
 
-    def grow(self) -> DataVersion:
-        return grow(self.settings, self.folder, self.versions, clock=self.clock)
+    def grow(self, *redacted: str) -> DataVersion:
+        return grow(self.settings, self.folder, self.versions, clock=self.clock, redacted=redacted)
 
 
 @pytest.fixture
@@ -195,6 +195,17 @@ def test_a_later_version_knows_what_an_earlier_one_held(growing: Growing) -> Non
 def test_live_rows_that_break_the_contract_stay_out(growing: Growing) -> None:
     growing.capture(predicted("a", 1), predicted("far", 2, 1_000.0), labelled("a"), labelled("far"))
     assert live_ids(growing.folder, growing.grow()) == {"a"}
+
+
+def test_a_redacted_column_is_null_in_live_rows_and_breaks_no_rule(growing: Growing) -> None:
+    """Whether a row was captured before the column was redacted or after."""
+    growing.capture(predicted("raw", 1, 1_000.0), predicted("hashed", 2, {"hash": "5f"}))
+    growing.capture(labelled("raw"), labelled("hashed"))
+    version = growing.grow("amount")
+    rows = {row[ID_COLUMN]: row for row in read_grown(growing.folder, version).to_pylist() if row[ID_COLUMN]}
+    assert {id: row["amount"] for id, row in rows.items()} == {"raw": None, "hashed": None}
+    assert version.broken == ()
+    assert live_ids(growing.folder, growing.grow()) == {"hashed"}
 
 
 def test_what_requests_left_out_is_null(growing: Growing) -> None:

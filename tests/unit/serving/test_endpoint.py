@@ -117,7 +117,13 @@ def test_the_status_tells_what_was_done(endpoint: Endpoint) -> None:
     counted = ("n_requests", "n_rows", "n_failed_rows", "n_refused_requests", "n_labels")
     assert [found[name] for name in counted] == [3, 2, 1, 1, 1]
     assert (found["pipeline"], found["version"], found["epoch"], found["replica"]) == ("tiny", "v1", 1, "r1")
-    assert found["capture"] == {"enabled": True, "n_captured": 1, "n_not_captured": 0, "why_not": None}
+    assert found["capture"] == {
+        "enabled": True,
+        "n_captured": 1,
+        "n_not_captured": 0,
+        "why_not": None,
+        "n_left_out": 0,
+    }
     assert found["refused"] is None
     assert found["since"] == found["started_at"] == "2026-01-01T00:00:00+00:00"
 
