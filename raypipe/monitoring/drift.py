@@ -6,10 +6,11 @@ bin too, and the Kolmogorov-Smirnov distance over the values that there are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
 from raypipe.core.errors import SchemaError
+from raypipe.core.ids import Json
 from raypipe.data.schema import Column
 from raypipe.monitoring.config import MonitoringSettings
 from raypipe.monitoring.reference import (
@@ -25,7 +26,7 @@ from raypipe.stats.shift import MIN_SHARE, ks, psi
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["MIN_SHARE", "Counts", "FeatureDrift", "counts", "drift", "ks", "psi"]
+__all__ = ["MIN_SHARE", "Counts", "FeatureDrift", "counts", "drift", "effect", "ks", "psi"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,29 @@ class Counts:
         pairs = zip(self.columns, other.columns, strict=True)
         return Counts(tuple(tuple(a + b for a, b in zip(x, y, strict=True)) for x, y in pairs))
 
+    @property
+    def n_rows(self) -> int:
+        return sum(self.columns[0]) if self.columns else 0
+
+    def to_json(self) -> Json:
+        return [list(one) for one in self.columns]
+
+    @classmethod
+    def from_json(cls, value: Json) -> Counts:
+        """Read what `to_json` wrote; raises SchemaError for anything else."""
+        match value:
+            case [*columns]:
+                return cls(tuple(_counts_of(one) for one in columns))
+            case _:
+                raise SchemaError(f"Counts must be a list of lists. Got {value!r:.200}.")
+
+
+def _counts_of(value: Json) -> tuple[int, ...]:
+    found = [one for one in value if type(one) is int and one >= 0] if isinstance(value, list) else None
+    if found is None or found != value:
+        raise SchemaError(f"Counts of a column must be a list of integers from 0 on. Got {value!r:.200}.")
+    return tuple(found)
+
 
 def counts(reference: Reference, table: pa.Table) -> Counts:
     """Count a table's rows by the bins of a reference; a column that is not there is missing in each row."""
@@ -53,19 +77,25 @@ def drift(reference: Reference, counted: Counts, settings: MonitoringSettings) -
     return tuple(_feature(one, live, settings) for one, live in pairs)
 
 
-def _feature(one: ReferenceColumn, live: tuple[int, ...], settings: MonitoringSettings) -> FeatureDrift:
+def effect(one: ReferenceColumn, live: tuple[int, ...]) -> FeatureDrift:
+    """Return how far the counts of a column lie from the reference's; whether that is drift is not said."""
     n_rows = sum(live)
-    moved = psi(live, one.counts)
     is_ordered = isinstance(one.bins, NumberBins)
     return FeatureDrift(
         column=one.column.name,
-        psi=moved,
+        psi=psi(live, one.counts),
         ks=ks(live[:-1], one.counts[:-1]) if is_ordered else None,
         n_rows=n_rows,
         missing_ratio=live[-1] / n_rows if n_rows else 0.0,
         unseen_ratio=sum(live[i] for i in one.bins.unseen) / n_rows if n_rows else 0.0,
-        drifted=moved is not None and moved >= settings.drift.psi and n_rows >= settings.min_rows,
+        drifted=False,
     )
+
+
+def _feature(one: ReferenceColumn, live: tuple[int, ...], settings: MonitoringSettings) -> FeatureDrift:
+    found = effect(one, live)
+    is_far = found.psi is not None and found.psi >= settings.drift.psi
+    return replace(found, drifted=is_far and found.n_rows >= settings.min_rows)
 
 
 def _column_counts(one: ReferenceColumn, table: pa.Table) -> tuple[int, ...]:
