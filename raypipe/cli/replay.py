@@ -43,7 +43,7 @@ def replay(
     trials: Annotated[int, typer.Option(help="The most trials of a training.")] = 6,
     minutes: Annotated[float, typer.Option(help="The most minutes of a training's search.")] = 0.5,
     block_rows: Annotated[
-        int | None, typer.Option(help="Rows in a block of the bootstrap; by default the cube root of all.")
+        int | None, typer.Option(help="Rows in a block of the bootstrap; by default read off the rows.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from raypipe.monitoring.config import MonitoringSettings
 from raypipe.monitoring.report import LiveQuality, VersionQuality
-from raypipe.stats.bootstrap import block_length_for, bootstrap, percentile_interval
+from raypipe.stats.bootstrap import bootstrap, n_blocks_in, percentile_interval
+from raypipe.stats.dependence import block_length
 from raypipe.stats.metrics import METRICS, Weighted
 
 if TYPE_CHECKING:
@@ -68,8 +69,9 @@ def live_quality(
     if n < settings.min_labels:
         return None
     scored = used.scored(task.metric)
-    draws = bootstrap([scored], n, seed=seed, block_length=block_length_for(n))
-    low, high = percentile_interval(draws[:, 0])
+    length = block_length([scored], n)
+    draws = bootstrap([scored], n, seed=seed, block_length=length)
+    low, high = percentile_interval(draws[:, 0], n_blocks=n_blocks_in(n, length))
     return LiveQuality(
         metric=task.metric,
         value=_score(used, task.metric),

@@ -6,9 +6,9 @@ drawn), so that scores of different predictions on the same draw are paired.
 
 Rows in time order resemble their neighbours, and drawing them one by one gives intervals that are too
 narrow. There, blocks of neighbours are drawn (moving blocks: Künsch 1989; on a circle, so that each row is
-drawn equally often: Politis, Romano 1992), of ceil(n^(1/3)) rows, the order that is best for a variance
-(Hall, Horowitz, Jing 1995). Where the dependence reaches much further than one block, as in half-hourly
-prices with a daily rhythm, the interval is still too narrow and longer blocks are needed.
+drawn equally often: Politis, Romano 1992); `raypipe.stats.dependence` reads off the rows how long blocks
+should be, and ceil(n^(1/3)) is the least. Of few blocks the interval would be too narrow once more, so its
+ends move outwards as Student's quantiles do (the expanded percentile interval: Hesterberg 2015).
 
     >>> import numpy as np
     >>> losses = np.array([0.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 0.0])
@@ -100,16 +100,36 @@ def bootstrap(
     return np.array([[statistic(weights) for statistic in statistics] for weights in resamples])
 
 
-def percentile_interval(draws: Floats, level: float = 0.95) -> tuple[float, float]:
+def percentile_interval(
+    draws: Floats, level: float = 0.95, *, n_blocks: int | None = None
+) -> tuple[float, float]:
     """Return the ends of the central interval of `draws`, NaN left out; NaN where nothing is left.
 
-    A resample may lack a class and so have no score; those that have one decide.
+    `n_blocks` is how many blocks (or single rows) each resample drew; without it, so many that it is no
+    matter. A resample may lack a class and so have no score; those that have one decide.
     """
     import numpy as np
 
     defined = draws[np.isfinite(draws)]
     if not len(defined):
         return math.nan, math.nan
-    tail = (1.0 - level) / 2
+    tail = _tail((1.0 - level) / 2, n_blocks)
     low, high = np.quantile(defined, [tail, 1.0 - tail])
     return float(low), float(high)
+
+
+def n_blocks_in(n_rows: int, block_length: int) -> int:
+    """Return how many blocks a resample draws, the last of which may be cut."""
+    return -(-n_rows // min(block_length, n_rows)) if n_rows else 0
+
+
+def _tail(tail: float, n_blocks: int | None) -> float:
+    """Return which share of the draws to leave out at each end, less the fewer blocks there are."""
+    if n_blocks is None:
+        return tail
+    if n_blocks < 2:
+        return 0.0
+    from scipy.special import ndtr, stdtrit
+
+    quantile = stdtrit(n_blocks - 1, tail) * math.sqrt(n_blocks / (n_blocks - 1))
+    return float(ndtr(quantile))

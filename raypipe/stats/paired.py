@@ -17,7 +17,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from raypipe.stats.bootstrap import block_length_for, bootstrap, percentile_interval
+from raypipe.stats.bootstrap import bootstrap, n_blocks_in, percentile_interval
+from raypipe.stats.dependence import block_length as length_of
 from raypipe.stats.intervals import Interval
 from raypipe.stats.metrics import Metric
 
@@ -39,18 +40,23 @@ class Paired:
     """The scores, shape (n_predictors,)."""
     draws: Floats
     """The scores on each resample, shape (n_resamples, n_predictors)."""
+    n_blocks: int
+    """How many blocks each resample drew."""
 
     def score(self, name: str) -> Interval:
         """Return the score of a predictor."""
         i = self.names.index(name)
-        return Interval(float(self.values[i]), *percentile_interval(self.draws[:, i]))
+        return Interval(float(self.values[i]), *self._ends(self.draws[:, i]))
 
     def gain(self, name: str, *, over: str) -> Interval:
         """Return how much better one predictor is than another: positive is better, whatever the metric."""
         i, j = self.names.index(name), self.names.index(over)
         sign = 1.0 if self.metric.larger_is_better else -1.0
         value = sign * (self.values[i] - self.values[j])
-        return Interval(float(value), *percentile_interval(sign * (self.draws[:, i] - self.draws[:, j])))
+        return Interval(float(value), *self._ends(sign * (self.draws[:, i] - self.draws[:, j])))
+
+    def _ends(self, draws: Floats) -> tuple[float, float]:
+        return percentile_interval(draws, n_blocks=self.n_blocks)
 
 
 def paired(
@@ -63,12 +69,13 @@ def paired(
 ) -> Paired:
     """Score predictors by name, each with its answers to all rows.
 
-    A block has ceil(n^(1/3)) rows unless `block_length` says otherwise; where rows depend on each other over
-    a longer time, it should.
+    Blocks are as long as the rows depend on each other (see `raypipe.stats.dependence`), unless
+    `block_length` says otherwise.
     """
     import numpy as np
 
     scored = [metric.prepare(y, given) for given in answers.values()]
-    draws = bootstrap(scored, len(y), seed=seed, block_length=block_length or block_length_for(len(y)))
+    length = block_length or length_of(scored, len(y))
+    draws = bootstrap(scored, len(y), seed=seed, block_length=length)
     values = np.array([score(np.ones(len(y))) for score in scored])
-    return Paired(metric, tuple(answers), values, draws)
+    return Paired(metric, tuple(answers), values, draws, n_blocks_in(len(y), length))

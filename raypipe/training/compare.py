@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from raypipe.core.ids import Json
-from raypipe.stats.bootstrap import block_length_for, bootstrap, percentile_interval
+from raypipe.stats.bootstrap import bootstrap, n_blocks_in, percentile_interval
+from raypipe.stats.dependence import block_length
 from raypipe.stats.metrics import METRICS
 from raypipe.training.task import Task
 
@@ -74,7 +75,8 @@ def compare(
 ) -> Comparison:
     """Score two models' predictions of the same rows, in time order, by the task's metric.
 
-    The gain's interval is a paired bootstrap over blocks of neighbours (see `raypipe.stats.bootstrap`).
+    The gain's interval is a paired bootstrap over blocks of neighbours (see `raypipe.stats.bootstrap`), as
+    long as the rows depend on each other (`raypipe.stats.dependence`).
     """
     metric = METRICS[task.metric]
     sign = 1.0 if metric.larger_is_better else -1.0
@@ -83,8 +85,9 @@ def compare(
         for one in (champion, challenger)
     ]
     old, new = (score(np.ones(len(y))) for score in scored)
-    draws = bootstrap(scored, len(y), seed=seed, block_length=block_length_for(len(y)))
-    low, high = percentile_interval(sign * (draws[:, 1] - draws[:, 0]))
+    length = block_length(scored, len(y))
+    draws = bootstrap(scored, len(y), seed=seed, block_length=length)
+    low, high = percentile_interval(sign * (draws[:, 1] - draws[:, 0]), n_blocks=n_blocks_in(len(y), length))
     return Comparison(
         metric=metric.name,
         champion=champion.version,

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from raypipe.stats.bootstrap import block_length_for, bootstrap, percentile_interval
+from raypipe.stats.bootstrap import bootstrap, n_blocks_in, percentile_interval
+from raypipe.stats.dependence import block_length
 from raypipe.stats.intervals import Interval
 from raypipe.stats.metrics import METRICS
 from raypipe.training.leaderboard import BASELINE, Leaderboard, LeaderboardEntry
@@ -74,6 +75,8 @@ class _Scores:
     """Shape (n_models, n_metrics)."""
     draws: Float64Array
     """Shape (n_resamples, n_models, n_metrics)."""
+    n_blocks: int
+    """How many blocks, or single rows, each resample drew."""
 
     @staticmethod
     def of(
@@ -89,21 +92,22 @@ class _Scores:
             for prediction in (model.predict(x) for model in models)
             for name in metrics
         ]
-        length = block_length_for(len(y)) if ordered_by_time else 1
+        length = block_length(scored[:: len(metrics)], len(y)) if ordered_by_time else 1
         draws = bootstrap(scored, len(y), seed=seed, block_length=length)
         values = np.array([score(np.ones(len(y))) for score in scored])
         shape = (len(models), len(metrics))
-        return _Scores(metrics, values.reshape(shape), draws.reshape(-1, *shape))
+        return _Scores(metrics, values.reshape(shape), draws.reshape(-1, *shape), n_blocks_in(len(y), length))
 
     def interval(self, model: int, metric: int = 0) -> Interval:
-        ends = percentile_interval(self.draws[:, model, metric])
+        ends = percentile_interval(self.draws[:, model, metric], n_blocks=self.n_blocks)
         return Interval(float(self.values[model, metric]), *ends)
 
     def gain(self, model: int, over: int) -> Interval:
         """Return how much better one model is than another by the first metric, paired."""
         sign = 1.0 if METRICS[self.metrics[0]].larger_is_better else -1.0
         value = sign * (self.values[model, 0] - self.values[over, 0])
-        ends = percentile_interval(sign * (self.draws[:, model, 0] - self.draws[:, over, 0]))
+        drawn = sign * (self.draws[:, model, 0] - self.draws[:, over, 0])
+        ends = percentile_interval(drawn, n_blocks=self.n_blocks)
         return Interval(float(value), *ends)
 
 

@@ -19,7 +19,8 @@ import numpy as np
 
 from raypipe.processing.steps import FittedStep
 from raypipe.processing.transform import FittedTransform
-from raypipe.stats.bootstrap import MIN_RESAMPLES, block_length_for, bootstrap, percentile_interval
+from raypipe.stats.bootstrap import MIN_RESAMPLES, bootstrap, n_blocks_in, percentile_interval
+from raypipe.stats.dependence import block_length
 from raypipe.stats.intervals import Interval
 from raypipe.stats.metrics import METRICS, Metric
 from raypipe.training.models import Float32Matrix, Float64Array, Model
@@ -78,12 +79,13 @@ class Measurement:
             for features in (sample.features, *self._shuffled(column))
         ]
         n_rows = len(sample.target)
-        length = block_length_for(n_rows) if sample.ordered_by_time else 1
+        length = block_length(scored[:1], n_rows) if sample.ordered_by_time else 1
         draws = bootstrap(
             scored, n_rows, seed=self.shuffles.seed, n_resamples=MIN_RESAMPLES, block_length=length
         )
         every = np.ones(n_rows)
-        return _interval(metric, np.array([score(every) for score in scored]), draws, self.shuffles.seed)
+        scores, n_blocks = np.array([score(every) for score in scored]), n_blocks_in(n_rows, length)
+        return _interval(metric, scores, draws, n_blocks, self.shuffles.seed)
 
     def score(self, model: Model) -> float:
         """Return the model's score on the sample."""
@@ -116,10 +118,13 @@ def steps_of(transform: FittedTransform, column: str) -> tuple[tuple[FittedStep,
     return tuple(steps), places
 
 
-def _interval(metric: Metric, scores: Float64Array, draws: Float64Array, seed: int) -> Interval:
+def _interval(
+    metric: Metric, scores: Float64Array, draws: Float64Array, n_blocks: int, seed: int
+) -> Interval:
     """Return the mean loss over the repeats; the model's own score comes first in `scores` and `draws`."""
     sign = 1.0 if metric.larger_is_better else -1.0
     losses = sign * (draws[:, :1] - draws[:, 1:])
     repeats = np.random.default_rng(seed).integers(losses.shape[1], size=losses.shape)
-    ends = percentile_interval(np.take_along_axis(losses, repeats, axis=1).mean(axis=1))
+    means = np.take_along_axis(losses, repeats, axis=1).mean(axis=1)
+    ends = percentile_interval(means, n_blocks=n_blocks)
     return Interval(float((sign * (scores[0] - scores[1:])).mean()), *ends)

@@ -48,7 +48,7 @@ class ReplaySettings:
     settle_s: float = 120.0
     """How long a retrain that is under way at the end may take for its verdict."""
     block_rows: int | None = None
-    """The rows of a block of the bootstrap; ceil(n^(1/3)) if None."""
+    """The rows of a block of the bootstrap; as far as rows depend on each other if None."""
 
     def __post_init__(self) -> None:
         for name in ("rows_per_s", "retraining_rows_per_s", "rows_per_request", "trials", "minutes"):

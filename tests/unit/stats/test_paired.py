@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from raypipe.stats.bootstrap import block_length_for, bootstrap, percentile_interval
+from raypipe.stats.bootstrap import bootstrap, n_blocks_in, percentile_interval
+from raypipe.stats.dependence import block_length
 from raypipe.stats.intervals import Interval
 from raypipe.stats.metrics import METRICS
 from raypipe.stats.paired import paired
@@ -21,8 +22,11 @@ COIN = RANDOM.random((203, 2))
 def test_a_score_is_the_metric_with_the_interval_of_the_bootstrap() -> None:
     metric = METRICS["auc"]
     found = paired(metric, Y, {"coin": COIN, "good": GOOD}, seed=3)
-    draws = bootstrap([metric.prepare(Y, GOOD)], len(Y), seed=3, block_length=block_length_for(len(Y)))
-    assert found.score("good") == Interval(metric(Y, GOOD), *percentile_interval(draws[:, 0]))
+    scored = [metric.prepare(Y, answers) for answers in (COIN, GOOD)]
+    length = block_length(scored, len(Y))
+    draws = bootstrap(scored, len(Y), seed=3, block_length=length)
+    ends = percentile_interval(draws[:, 1], n_blocks=n_blocks_in(len(Y), length))
+    assert found.score("good") == Interval(metric(Y, GOOD), *ends)
 
 
 def test_a_gain_is_paired_and_positive_is_better_whatever_the_metric() -> None:
@@ -37,14 +41,14 @@ def test_a_gain_is_paired_and_positive_is_better_whatever_the_metric() -> None:
     assert aucs.gain("good", over="coin").low > 0
 
 
-def test_longer_blocks_give_wider_intervals_where_errors_come_in_runs() -> None:
+def test_blocks_are_as_long_as_runs_of_errors_ask_for() -> None:
     runs = np.repeat(RANDOM.integers(0, 2, 40), 50).astype(np.float64)
 
     def width(block_length: int | None) -> float:
         found = paired(METRICS["mae"], np.zeros(2000), {"runs": runs}, seed=0, block_length=block_length)
         return found.score("runs").high - found.score("runs").low
 
-    assert width(1) < width(None) < width(100)
+    assert width(1) < width(13) < width(None)
 
 
 def test_what_rows_do_not_define_is_nan() -> None:
