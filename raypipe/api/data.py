@@ -69,6 +69,28 @@ class PipelineData:
         found = self.config.data.key if key is None else key
         return diff(self.config.folder, self.version(before), self.version(after), key=found)
 
+    def explore(self, version: str | None = None) -> str:
+        """Return a page of HTML about a version, made from its kept profile without reading rows.
+
+        Where a model learned from the version, the page tells its parts too, and draws the training rows
+        beside all rows.
+        """
+        from raypipe.api.parts import parts_of
+        from raypipe.data.explore.page import Subject, render
+        from raypipe.data.profiles import version_profile
+
+        found, data = self.version(version), self.config.data
+        return render(
+            Subject(
+                self.config.name,
+                found,
+                version_profile(self.config.folder, found),
+                label=data.label_name,
+                time=data.time,
+                parts=parts_of(self.config, self.registry, found),
+            )
+        )
+
     @property
     def _versions(self) -> PipelineVersions:
         return PipelineVersions(self.registry, self.config.name)

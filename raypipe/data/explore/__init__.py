@@ -1,0 +1,1 @@
+"""A data version as one page of HTML that opens from a disk."""
