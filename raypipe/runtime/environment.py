@@ -13,6 +13,7 @@ from raypipe.runtime.state import Ports
 
 MARK = "RAYPIPE_CLUSTER"
 SERVER_TIMEOUT_S = 30
+MIDDLEWARES = "raypipe.serving.on_ray.middlewares"
 _FOREIGN = ("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_JOB_CONFIG_JSON_ENV_VAR", "RAY_NAMESPACE")
 
 
@@ -64,6 +65,7 @@ def _ray(ports: Ports) -> dict[str, str]:
 
 def _serve(ports: Ports) -> dict[str, str]:
     return {
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": MIDDLEWARES,
         # A dead proxy is noticed in 1 s, not 10 s. The timeout stays: trials may hold up a proxy.
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
         # Otherwise a second Serve on the same port shares it, silently, and gets half of the requests.

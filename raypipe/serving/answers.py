@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from raypipe.core.ids import Json
 from raypipe.serving.capture import AnsweredRow
@@ -11,6 +12,7 @@ from raypipe.serving.predictor import Answer, Predictions
 from raypipe.serving.request import FieldError, ParsedRequest, RowError
 from raypipe.training.task import ClassValue
 
+Given: TypeAlias = "tuple[Answer, tuple[float, ...] | None, bool]"
 _NOT_FINITE = RowError((FieldError(None, "the model's answer for this row is not a finite number."),))
 
 
@@ -22,13 +24,17 @@ class Answers:
     answered: Sequence[AnsweredRow]
 
 
+def iterate(predictions: Predictions) -> Iterator[Given]:
+    """Yield what is answered to each row in turn: the value, the probabilities, whether they are finite."""
+    return zip(predictions.values, _probabilities(predictions), predictions.finite, strict=True)
+
+
 def answer(
-    request: ParsedRequest, predictions: Predictions, ids: Sequence[str], class_names: Sequence[str]
+    request: ParsedRequest, given: Iterator[Given], ids: Sequence[str], class_names: Sequence[str]
 ) -> Answers:
-    """Join the predictions of the valid rows with the errors of the others."""
+    """Join what is answered to the valid rows, taken from `given`, with the errors of the others."""
     items: list[dict[str, Json]] = []
     answered: list[AnsweredRow] = []
-    given = zip(predictions.values, _probabilities(predictions), predictions.finite, strict=True)
     for row, received, id_ in zip(request.rows, request.received, ids, strict=True):
         if isinstance(row, RowError):
             items.append({"id": id_, "error": _error(row)})

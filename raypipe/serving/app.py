@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from raypipe.core.errors import RaypipeError
 from raypipe.serving.endpoint import Endpoint, Reply
+from raypipe.serving.gathering import MAX_TOGETHER, Gathering
 from raypipe.serving.operator import Operator, status_of
 
 _log = logging.getLogger("raypipe.serving")
@@ -21,9 +22,11 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
+Asgi: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-MAX_INLINE_OBJECTS = 256
+MAX_INLINE_OBJECTS = MAX_TOGETHER
 """A body with more objects is answered in a thread, so that the loop stays free for others."""
+RETRY_AFTER_S = 1
 
 
 class _Disconnected(Exception):
@@ -40,7 +43,9 @@ class EndpointApp:
         self._batches = ThreadPoolExecutor(1, thread_name_prefix="batch")
         # Whatever moves versions takes its turn here, so that none is loaded twice.
         self._moves = ThreadPoolExecutor(1, thread_name_prefix="versions")
-        self._posts = {"predict": endpoint.predict, "feedback": endpoint.feedback}
+        self._gathering = Gathering(self._answer_all)
+        self._n_in_progress = 0
+        self._posts = {"predict": self._predict, "feedback": self._feedback}
         self._releases = {"promote": operator.promote, "rollback": operator.rollback}
         self._gets = {
             "status": endpoint.status,
@@ -53,6 +58,11 @@ class EndpointApp:
     def endpoint(self) -> Endpoint:
         """What answers."""
         return self._endpoint
+
+    @property
+    def prefix(self) -> str:
+        """What the paths of all routes begin with."""
+        return self._prefix
 
     async def look(self) -> int:
         """Look at the pointer, follow it off the loop, and return the epoch that answers then."""
@@ -118,7 +128,7 @@ class EndpointApp:
             )
         if route in self._releases:
             return await self._release(route, headers.get(b"authorization"), body)
-        return await self._answer(self._posts[route], body)
+        return await self._bounded(self._posts[route], body)
 
     async def _release(self, route: str, authorization: bytes | None, body: bytes) -> Reply:
         asked = partial(self._releases[route], authorization, body)
@@ -133,11 +143,47 @@ class EndpointApp:
             _log.exception("a release failed")
             return self._endpoint.refuse(500, f"the release failed: {type(error).__name__}: {error}")
 
-    async def _answer(self, answer: Callable[[bytes], Reply], body: bytes) -> Reply:
+    async def _bounded(self, answer: Callable[[bytes], Awaitable[Reply]], body: bytes) -> Reply:
+        """Answer, or refuse where as many requests as may wait for an answer do so already."""
+        most = self._endpoint.settings.max_ongoing_requests
+        if self._n_in_progress >= most:
+            return self._endpoint.refuse(
+                429,
+                f"{most:,} requests are in progress (serving.max_ongoing_requests); "
+                "send this one again later.",
+                ((b"retry-after", b"%d" % RETRY_AFTER_S),),
+            )
+        self._n_in_progress += 1
         try:
-            if body.count(b"{") <= MAX_INLINE_OBJECTS:
-                return answer(body)
-            return await asyncio.get_running_loop().run_in_executor(self._batches, answer, body)
+            return await answer(body)
+        finally:
+            self._n_in_progress -= 1
+
+    async def _predict(self, body: bytes) -> Reply:
+        n_objects = body.count(b"{")
+        if n_objects <= MAX_INLINE_OBJECTS:
+            return await self._gathering.ask(body, n_objects)
+        return await self._in_thread(self._endpoint.predict, body)
+
+    async def _feedback(self, body: bytes) -> Reply:
+        if body.count(b"{") <= MAX_INLINE_OBJECTS:
+            return self._answer(self._endpoint.feedback, body)
+        return await self._in_thread(self._endpoint.feedback, body)
+
+    async def _in_thread(self, answer: Callable[[bytes], Reply], body: bytes) -> Reply:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._batches, self._answer, answer, body)
+
+    def _answer_all(self, bodies: Sequence[bytes]) -> Sequence[Reply]:
+        """Answer requests by one call of the model, or one by one where that fails."""
+        if len(bodies) > 1:
+            with suppress(Exception):  # Whichever is to blame is told so by itself.
+                return self._endpoint.predict_all(bodies)
+        return [self._answer(self._endpoint.predict, body) for body in bodies]
+
+    def _answer(self, answer: Callable[[bytes], Reply], body: bytes) -> Reply:
+        try:
+            return answer(body)
         except Exception as error:  # noqa: BLE001 - a broken model must not cost more than this answer
             _log.exception("a request could not be answered")
             return self._endpoint.refuse(500, f"the model failed: {type(error).__name__}: {error}")

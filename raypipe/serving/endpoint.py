@@ -12,13 +12,12 @@ import msgspec
 from raypipe.core.clock import Clock
 from raypipe.core.errors import StorageError
 from raypipe.core.ids import Json
-from raypipe.serving.answers import answer
+from raypipe.serving.answers import Answers, answer, iterate
 from raypipe.serving.capture import Capture, CaptureState
 from raypipe.serving.config import ServingSettings
 from raypipe.serving.feedback import Label, RejectedLabel, parse_feedback
 from raypipe.serving.openapi import docs_page, openapi
-from raypipe.serving.predictor import Predictions
-from raypipe.serving.request import ParsedRequest, RefusedRequest, Row, RowError
+from raypipe.serving.request import ParsedRequest, RefusedRequest, RequestSchema, RowError
 from raypipe.serving.swap import VersionHolder
 
 _encode = msgspec.json.Encoder().encode
@@ -45,10 +44,12 @@ class Counters:
     n_labels: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def add(self, *, rows: int = 0, failed_rows: int = 0, refused: int = 0, labels: int = 0) -> None:
-        """Count one request."""
+    def add(
+        self, requests: int = 1, *, rows: int = 0, failed_rows: int = 0, refused: int = 0, labels: int = 0
+    ) -> None:
+        """Count one request, or several."""
         with self._lock:
-            self.n_requests += 1
+            self.n_requests += requests
             self.n_rows += rows
             self.n_failed_rows += failed_rows
             self.n_refused_requests += refused
@@ -98,19 +99,19 @@ class Endpoint:
 
     def predict(self, body: bytes) -> Reply:
         """Answer the rows of a request; rows that fail are answered with their errors."""
-        served = self.versions.current
-        try:
-            request = served.loaded.schema.parse(body, self.settings.max_rows)
-        except RefusedRequest as error:
-            return self.refuse(error.status, str(error))
-        rows: list[Row] = [row for row in request.rows if not isinstance(row, RowError)]
-        predictions = served.loaded.predictor.predict_rows(rows) if rows else Predictions([], None, [])
-        answers = answer(request, predictions, self._ids(request), served.loaded.class_names)
-        self._counters.add(rows=len(answers.items), failed_rows=len(answers.items) - len(answers.answered))
-        if answers.answered:
-            self._capture.predictions(answers.answered, served.loaded.pointer.version, self._clock.now())
-        reply = {"version": served.loaded.pointer.version, "predictions": answers.items}
-        return Reply(200 if answers.answered else 422, _encode(reply))
+        return self.predict_all((body,))[0]
+
+    def predict_all(self, bodies: Sequence[bytes]) -> Sequence[Reply]:
+        """Answer several requests by one version, one call of its model, and one append to the log."""
+        served = self.versions.current.loaded
+        asked = [self._parse(served.schema, body) for body in bodies]
+        requests = [one for one in asked if isinstance(one, ParsedRequest)]
+        rows = [row for one in requests for row in one.rows if not isinstance(row, RowError)]
+        predictions = iterate(served.predictor.predict_rows(rows)) if rows else iter(())
+        answers = [answer(one, predictions, self._ids(one), served.class_names) for one in requests]
+        replies = iter([_reply(one, served.pointer.version) for one in answers])
+        self._keep(answers, served.pointer.version)
+        return [one if isinstance(one, Reply) else next(replies) for one in asked]
 
     def feedback(self, body: bytes) -> Reply:
         """Keep labels by prediction id; what cannot be kept is not acknowledged."""
@@ -170,10 +171,31 @@ class Endpoint:
         """Give what was captured to the disk."""
         self._capture.close()
 
+    def _parse(self, schema: RequestSchema, body: bytes) -> ParsedRequest | Reply:
+        try:
+            return schema.parse(body, self.settings.max_rows)
+        except RefusedRequest as error:
+            return self.refuse(error.status, str(error))
+
+    def _keep(self, answers: Sequence[Answers], version: str) -> None:
+        """Count what is answered and give it to the log, before any of the replies leaves."""
+        if not answers:
+            return
+        n_rows = sum(len(one.items) for one in answers)
+        answered = [row for one in answers for row in one.answered]
+        self._counters.add(len(answers), rows=n_rows, failed_rows=n_rows - len(answered))
+        if answered:
+            self._capture.predictions(answered, version, self._clock.now())
+
     def _ids(self, request: ParsedRequest) -> Sequence[str]:
         if request.ids is not None:
             return request.ids
         return [f"{self._replica}-{next(self._numbers)}" for _ in request.rows]
+
+
+def _reply(answers: Answers, version: str) -> Reply:
+    body = _encode({"version": version, "predictions": answers.items})
+    return Reply(200 if answers.answered else 422, body)
 
 
 def _label_error(number: int, item: RejectedLabel) -> Json:

@@ -11,7 +11,7 @@ from raypipe.core.errors import DataError
 from raypipe.core.home import PipelineHome
 from raypipe.core.ids import Json
 from raypipe.data.schema import Value
-from raypipe.serving.answers import answer
+from raypipe.serving.answers import answer, iterate
 from raypipe.serving.pointer import Pointer
 from raypipe.serving.predictor import Predictions
 from raypipe.serving.request import RefusedRequest, RowError
@@ -37,4 +37,4 @@ def answer_rows(
     valid = [row for row in request.rows if not isinstance(row, RowError)]
     predictions = loaded.predictor.predict_rows(valid) if valid else Predictions([], None, [])
     ids = [str(number) for number in range(len(request.rows))]
-    return list(answer(request, predictions, ids, loaded.class_names).items)
+    return list(answer(request, iterate(predictions), ids, loaded.class_names).items)

@@ -17,8 +17,10 @@ from concurrent.futures import Future
 import ray
 from ray import serve
 from ray.serve.config import AutoscalingConfig
+from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import LoggingConfig
+from starlette.middleware import Middleware
 
 from raypipe.core.clock import SystemClock
 from raypipe.core.errors import ServingError
@@ -27,6 +29,7 @@ from raypipe.monitoring.on_ray import RayMetrics
 from raypipe.serving.app import EndpointApp
 from raypipe.serving.client import EndpointStatus, read_status, wait_for_epoch
 from raypipe.serving.config import ServingSettings
+from raypipe.serving.direct import ShortWay
 from raypipe.serving.metrics import start_export
 from raypipe.serving.pointer import Pointer, read_pointer
 from raypipe.serving.replica import build_app
@@ -50,6 +53,12 @@ class EndpointReplica:
         self._spec = spec
         self._built: EndpointApp | None = None
 
+    @property
+    def short_way(self) -> EndpointApp | None:
+        """The application, once it is built; None where Serve must count requests, to follow the load."""
+        replicas = self._spec.settings.replicas
+        return self._built if replicas.min == replicas.max else None
+
     async def look(self) -> int:
         """Follow the pointer now, and return the epoch that answers then; `Broadcast` calls it."""
         if self._built is None:
@@ -62,6 +71,25 @@ class EndpointReplica:
         app = self._built = build_app(self._spec, f"r{secrets.token_hex(4)}", SystemClock())
         start_export(app.endpoint, RayMetrics().export)
         return app
+
+
+def middlewares() -> list[Middleware]:
+    """Return what stands before the application of Serve's HTTP servers; Serve calls it in each process.
+
+    Named in RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH. A Ray that lacks it answers all the same, slower.
+    """
+    try:
+        serve.get_replica_context()
+    except RayServeException:
+        return []  # This process is a proxy.
+    return [Middleware(ShortWay, find=_endpoint_here)]
+
+
+def _endpoint_here() -> EndpointApp | None:
+    """Return what this replica answers with; Serve knows the object only once its server has started."""
+    # Serve sends the class by value, so that it is none of this module's here.
+    found = getattr(serve.get_replica_context().servable_object, "short_way", None)
+    return found if isinstance(found, EndpointApp) else None
 
 
 class Broadcast:

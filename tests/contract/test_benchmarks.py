@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
@@ -16,6 +18,7 @@ from pathlib import Path
 from threading import Thread
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 from raypipe.control.events import (
@@ -123,6 +126,54 @@ def test_the_books_name_answers_that_are_not_in_the_log_once(faults: str) -> Non
     after = Counter(["old", "a", "b", "b", "unheard", "curl"])
     found = audit.compare_log(before, after, ["a", "b", "lost"], n_others=1)
     assert (found.not_once, found.unheard) == (2, 2), "b is there twice, lost is not, and one b is over"
+
+
+@pytest.fixture
+def serving(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the name of the package, once it can be imported."""
+    monkeypatch.syspath_prepend(FOLDER.parent)
+    return "benchmarks.serving"
+
+
+def test_serving_asks_by_wrk_and_counts(serving: str, moody_url: str, tmp_path: Path) -> None:
+    if shutil.which("wrk") is None:
+        pytest.skip("wrk is not installed: apt-get install wrk")
+    load = part(serving, "load")
+    bodies = part(serving, "model").write_bodies(tmp_path / "bodies", '{"rows": OBJECTS}', 1, 5)
+    found = load.ask(moody_url, bodies, 2, 1)
+    assert found.requests > found.failed > 0, "it refuses each fifth and hangs up on each seventh"
+    assert 0 < found.p50_us <= found.p99_us <= found.max_us
+
+
+def test_serving_takes_medians_and_tells_ratios(serving: str) -> None:
+    load, command = part(serving, "load"), part(serving, "__main__")
+    line = 'x\n{"requests": 40, "seconds": 2.0, "p50_us": 5, "p99_us": 9, "max_us": 11, "failed": 4}\n'
+    one = load.read_count(line)
+    assert one.rate == 18
+    middle = load.median([one, one, replace(one, requests=400, p99_us=99, max_us=70)])
+    assert (middle.requests, middle.p99_us, middle.max_us, middle.failed) == (40, 9, 70, 12)
+    server = part(serving, "servers").Server("peer", "http://x", "", "peer 1.0")
+    ours = dict.fromkeys([load.name for load in command.LOADS], replace(one, requests=76))
+    told = list(command.lines(server, dict.fromkeys(ours, one), ours))
+    assert told[2] == "| peer | many rows | 18 | 18,000 | 0.01 | 0.01 | 4 | 2.0 times | peer 1.0 |\n"
+
+
+def test_serving_fills_rows_into_the_body_of_each_peer(serving: str) -> None:
+    model = part(serving, "model")
+    by_name = json.loads(model.body('{"rows": OBJECTS}', 2))
+    by_place = json.loads(model.body('{"shape": [COUNT, 20], "data": LISTS}', 2))
+    assert [list(row.values()) for row in by_name["rows"]] == by_place["data"]
+    assert by_place["shape"] == [2, len(model.COLUMNS)]
+    for peer in part(serving, "servers").PEERS:
+        assert json.loads(model.body(peer.template, 1)) and peer.version
+
+
+def test_the_model_of_the_serving_benchmark_learns(serving: str) -> None:
+    model = part(serving, "model")
+    rows = model.training_rows()
+    x = np.column_stack([rows[name].to_numpy() for name in model.COLUMNS]).astype(np.float32)
+    found = model.trained(rows, n_trees=5).predict(x)[:, 1]
+    assert ((found > 0.5) == rows["label"].to_numpy()).mean() > 0.7
 
 
 ONE = "p-retrain-1"

@@ -13,8 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from raypipe.runtime.environment import MIDDLEWARES
+
 PROGRAM = """
-import json, sys, threading
+import json, sys, threading, urllib.error, urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import ray
@@ -32,6 +35,15 @@ spec = EndpointSpec("tiny", folder / "home", ServingSettings(port=port, poll_int
 write_pointer(spec.folder.pointer, write_tiny_version(spec.folder, "v1", 1))
 body = {"rows": [{"amount": 1, "size": 3, "colour": "red", "member": True}]}
 answers, told, stop = [], [], threading.Event()
+
+def attempt(url):
+    asked = urllib.request.Request(f"{url}/predict", json.dumps(body).encode(),
+                                   {"content-type": "application/json"})
+    try:
+        with urllib.request.urlopen(asked, timeout=60) as answer:
+            return [answer.status, None]
+    except urllib.error.HTTPError as error:
+        return [error.code, error.headers["retry-after"]]
 
 def load():
     while not stop.is_set():
@@ -62,6 +74,13 @@ try:
     codes = [client.ask(spec.url, "POST", "predict", {"rows": [{}]}).status,
              client.ask(spec.url, "GET", "docs").status, client.ask(spec.url, "GET", "nowhere").status]
     after = client.read_status(spec.url)
+    with urllib.request.urlopen(f"{spec.url}/health", timeout=60) as health:
+        headers = dict(health.headers)
+    busy = EndpointSpec("busy", spec.home, ServingSettings(port=port, max_ongoing_requests=1))
+    write_pointer(busy.folder.pointer, write_tiny_version(busy.folder, "v1", 1))
+    deploy(busy)
+    with ThreadPoolExecutor(16) as pool:
+        crowd = list(pool.map(lambda _: attempt(busy.url), range(800)))
     print(json.dumps({
         "failed": [str(one) for one in answers if one.status != 200],
         "versions": sorted({one.body["version"] for one in answers if one.status == 200}),
@@ -70,6 +89,10 @@ try:
         "same_replica": after.replica == before,
         "capture": after.details["capture"],
         "config": "".join(one.read_text() for one in (folder / "haproxy").glob("*/haproxy.cfg")),
+        "headers": headers,
+        "crowd": sorted(set(map(tuple, crowd)), key=str),
+        "crowd_captured": client.read_status(busy.url).details["capture"]["n_captured"],
+        "crowd_answered": sum(status == 200 for status, _ in crowd),
         "n_answers": sum(one.status == 200 for one in answers),
     }))
 finally:
@@ -94,6 +117,7 @@ def environment(folder: Path) -> dict[str, str]:
         "RAY_AUTH_MODE": "disabled",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": MIDDLEWARES,
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(proxy / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(proxy / "admin.sock"),
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(proxy / "metrics.sock"),
@@ -135,4 +159,7 @@ def test_versions_are_swapped_behind_haproxy_without_a_failed_request(folder: Pa
     assert found["same_replica"]
     assert found["capture"]["n_captured"] == found["n_answers"]
     assert found["capture"]["n_not_captured"] == 0
+    assert "x-request-id" not in found["headers"], "requests go past Serve's own work"
+    assert found["crowd"] == [[200, None], [429, "1"]], "more than fits is refused at once, and nothing hangs"
+    assert found["crowd_captured"] == found["crowd_answered"]
     assert f":{port}" in found["config"], "HAProxy itself listens on the endpoint's port"

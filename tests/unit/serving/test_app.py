@@ -62,6 +62,13 @@ def run(work: Awaitable[Answer]) -> Answer:
     return asyncio.run(inner())
 
 
+def run_all(*work: Awaitable[Answer]) -> list[Answer]:
+    async def inner() -> list[Answer]:
+        return list(await asyncio.gather(*work))
+
+    return asyncio.run(inner())
+
+
 @pytest.fixture
 def app(endpoint: Endpoint, operator: Operator) -> EndpointApp:
     return EndpointApp(endpoint, operator)
@@ -148,10 +155,58 @@ def test_a_model_that_fails_costs_only_its_answer(
     def fail(body: bytes) -> None:
         raise RuntimeError("out of coffee")
 
-    monkeypatch.setitem(app._posts, "predict", fail)
+    monkeypatch.setattr(endpoint, "predict_all", fail)
     answer = run(ask(app, "POST", "/tiny/predict", predict()))
     assert (answer.status, answer.message) == (500, "the model failed: RuntimeError: out of coffee")
     assert run(ask(app, "GET", "/tiny/health")).status == 200
+
+
+def test_requests_that_wait_together_are_one_call_of_the_model(
+    app: EndpointApp, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together: list[int] = []
+    predict_all = endpoint.predict_all
+
+    def counted(bodies: Any) -> Any:
+        together.append(len(bodies))
+        return predict_all(bodies)
+
+    monkeypatch.setattr(endpoint, "predict_all", counted)
+    answers = run_all(*(ask(app, "POST", "/tiny/predict", predict()) for _ in range(9)))
+    assert [answer.status for answer in answers] == [200] * 9
+    assert together == [9]
+
+
+def test_a_request_that_breaks_the_model_fails_alone(
+    app: EndpointApp, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict_all = endpoint.predict_all
+
+    def fragile(bodies: Any) -> Any:
+        if any(b"poison" in body for body in bodies):
+            raise RuntimeError("poisoned")
+        return predict_all(bodies)
+
+    monkeypatch.setattr(endpoint, "predict_all", fragile)
+    bodies = [predict(), b'{"rows": ["poison"]}', predict()]
+    answers = run_all(*(ask(app, "POST", "/tiny/predict", body) for body in bodies))
+    assert [answer.status for answer in answers] == [200, 500, 200]
+    assert answers[1].message == "the model failed: RuntimeError: poisoned"
+
+
+@pytest.mark.parametrize("n_rows", [1, MAX_INLINE_OBJECTS])
+def test_more_than_fits_is_refused_at_once(
+    make_endpoint: Callable[..., Endpoint], operator: Operator, n_rows: int
+) -> None:
+    app = EndpointApp(make_endpoint(max_ongoing_requests=3), operator)
+    for _ in range(2):  # What was refused or answered holds no place.
+        answers = run_all(*(ask(app, "POST", "/tiny/predict", predict(n_rows)) for _ in range(5)))
+        assert sorted(answer.status for answer in answers) == [200, 200, 200, 429, 429]
+        refused = next(answer for answer in answers if answer.status == 429)
+        assert refused.headers[b"retry-after"] == b"1"
+        assert refused.message == (
+            "3 requests are in progress (serving.max_ongoing_requests); send this one again later."
+        )
 
 
 @pytest.mark.parametrize("route", ["status", "health", "openapi.json", "docs"])

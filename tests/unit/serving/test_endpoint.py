@@ -144,6 +144,25 @@ def test_limits_are_those_of_the_settings(make_endpoint: Callable[..., Endpoint]
     assert make_endpoint(max_rows=1).feedback(b'{"labels": [1, 2]}').status == 413
 
 
+def test_requests_answered_together_are_kept_by_one_append(
+    endpoint: Endpoint, capture: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    appends: list[int] = []
+    keep = capture.predictions  # type: ignore[attr-defined]
+
+    def counted(rows: list, version: str, at: object) -> None:
+        appends.append(len(rows))
+        keep(rows, version, at)
+
+    monkeypatch.setattr(capture, "predictions", counted)
+    replies = endpoint.predict_all([body(ROW), b"{", body({}, ROW, ids=["a", "b"]), body({})])
+    assert [reply.status for reply in replies] == [200, 400, 200, 422]
+    assert appends == [2]
+    assert [row.id for row in capture.rows] == ["r1-0", "b"]  # type: ignore[attr-defined]
+    assert (endpoint.counters.n_requests, endpoint.counters.n_rows) == (4, 4)
+    assert (endpoint.counters.n_failed_rows, endpoint.counters.n_refused_requests) == (2, 1)
+
+
 values = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.none(), max_size=1)
 rows = st.dictionaries(st.sampled_from([*ROW, "seen", "note", "other"]), values) | st.fixed_dictionaries(
     {
@@ -165,6 +184,22 @@ def test_whatever_is_sent_is_answered_without_an_exception(shared_endpoint: Endp
     assert reply.status in (200, 400, 422)
     found = read(reply)
     assert ("error" in found) == (reply.status == 400)
+
+
+@settings(max_examples=100)
+@given(st.lists(st.lists(rows, max_size=5), max_size=6))
+def test_together_is_answered_as_alone(shared_endpoint: Endpoint, requests: list) -> None:
+    bodies = [body(*sent) for sent in requests]
+    together = shared_endpoint.predict_all(bodies)
+    alone = [shared_endpoint.predict(one) for one in bodies]
+    assert [without_ids(one) for one in together] == [without_ids(one) for one in alone]
+
+
+def without_ids(reply: Reply) -> tuple[int, object]:
+    found = read(reply)
+    if "predictions" in found:
+        found["predictions"] = [{**one, "id": ""} for one in found["predictions"]]
+    return reply.status, found
 
 
 @pytest.fixture(scope="module")
