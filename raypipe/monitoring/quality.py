@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Target: TypeAlias = NDArray[np.int64] | NDArray[np.float64]
 
-__all__ = ["JudgedTask", "LiveQuality", "live_quality"]
+__all__ = ["JudgedTask", "LiveQuality", "live_quality", "row_losses"]
 
 N_VERSIONS = 5
 """Of so many versions that answered last, a score is shown."""
@@ -48,6 +48,8 @@ class _Rows:
 
     y: Target
     predictions: NDArray[np.float64]
+    kept: NDArray[np.int64]
+    """Where they are among all labelled rows."""
     n_left_out: int
 
     def scored(self, metric: str) -> Weighted:
@@ -83,6 +85,25 @@ def live_quality(
     )
 
 
+def row_losses(
+    rows: pa.Table, task: JudgedTask, ranks: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """Return a loss in [0, 1] for each labelled row, NaN where its label is none that the task can use.
+
+    For classification 1 for a wrong class; for regression the error's rank, as
+    `raypipe.monitoring.harm.Release.ranks` gives it.
+    """
+    import numpy as np
+
+    used = _usable(rows, task)
+    losses = np.full(rows.num_rows, np.nan)
+    if task.kind == "classification":
+        losses[used.kept] = np.argmax(used.predictions, axis=1) != used.y
+    else:
+        losses[used.kept] = ranks(used.predictions - used.y)
+    return losses
+
+
 def _by_version(rows: pa.Table, task: JudgedTask, window: int) -> tuple[VersionQuality, ...]:
     import polars as pl
 
@@ -109,13 +130,13 @@ def _classified(rows: pa.Table, task: JudgedTask) -> _Rows:
     codes = {text: _code(json.loads(text), task) for text in set(texts)}
     n_classes = len(task.classes)
     kept = [
-        (codes[text], given)
-        for text, given in zip(texts, rows["probabilities"].to_pylist(), strict=True)
+        (i, codes[text], given)
+        for i, (text, given) in enumerate(zip(texts, rows["probabilities"].to_pylist(), strict=True))
         if codes[text] is not None and given is not None and len(given) == n_classes
     ]
-    y = np.array([code for code, _ in kept], np.int64)
-    probabilities = np.array([given for _, given in kept], np.float64).reshape(len(kept), n_classes)
-    return _Rows(y, probabilities, len(texts) - len(kept))
+    y = np.array([code for _, code, _ in kept], np.int64)
+    probabilities = np.array([given for _, _, given in kept], np.float64).reshape(len(kept), n_classes)
+    return _Rows(y, probabilities, _places(kept), len(texts) - len(kept))
 
 
 def _code(label: object, task: JudgedTask) -> int | None:
@@ -131,9 +152,16 @@ def _amounts(rows: pa.Table) -> _Rows:
 
     texts = zip(rows["label"].to_pylist(), rows["prediction"].to_pylist(), strict=True)
     pairs = [(json.loads(label), json.loads(given)) for label, given in texts]
-    kept = [(y, given) for y, given in pairs if _is_amount(y) and _is_amount(given)]
-    y = np.array([y for y, _ in kept], np.float64)
-    return _Rows(y, np.array([given for _, given in kept], np.float64), len(pairs) - len(kept))
+    kept = [(i, y, given) for i, (y, given) in enumerate(pairs) if _is_amount(y) and _is_amount(given)]
+    y = np.array([y for _, y, _ in kept], np.float64)
+    given = np.array([given for _, _, given in kept], np.float64)
+    return _Rows(y, given, _places(kept), len(pairs) - len(kept))
+
+
+def _places(kept: Sequence[tuple[int, object, object]]) -> NDArray[np.int64]:
+    import numpy as np
+
+    return np.array([i for i, _, _ in kept], np.int64)
 
 
 def _is_amount(value: object) -> bool:

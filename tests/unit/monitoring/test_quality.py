@@ -10,7 +10,7 @@ import pytest
 from raypipe.data.captured import Answer, LabelRecord, PredictionRecord, label_table, prediction_table
 from raypipe.monitoring.config import MonitoringSettings
 from raypipe.monitoring.labels import join
-from raypipe.monitoring.quality import live_quality
+from raypipe.monitoring.quality import live_quality, row_losses
 from raypipe.monitoring.report import LiveQuality, VersionQuality
 from raypipe.stats.metrics import METRICS
 from raypipe.training.task import Task
@@ -129,3 +129,10 @@ def test_an_amount_that_is_none_is_left_out() -> None:
 def test_equal_rows_give_an_equal_interval() -> None:
     rows = [hit(i % 3 > 0) for i in range(20)]
     assert quality(rows) == quality(rows)
+
+
+def test_the_loss_of_a_row_is_in_the_rows_place() -> None:
+    rows = rows_of([hit(True), hit(False), hit(True)])
+    assert row_losses(rows, HITS, lambda errors: errors).tolist() == [0.0, 1.0, 0.0]
+    assert np.isnan(row_losses(rows, Task("classification", "outcome", ("x", "y"), "auc"), np.abs)).all()
+    assert row_losses(rows.slice(0, 0), HITS, np.abs).tolist() == []

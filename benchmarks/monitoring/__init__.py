@@ -1,0 +1,1 @@
+"""What the signals of monitoring promise, measured: false alarms, rows to detection, cost."""
