@@ -4,12 +4,31 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
-from benchmarks.monitoring import false_alarms
+from benchmarks.monitoring import cost, false_alarms, power
 
 
 def main() -> None:
     """Run what was asked for, and print its table."""
+    asked = _parser().parse_args()
+    if asked.command == "cost":
+        sys.stdout.write(cost.HEAD + cost.cost(asked.rows, asked.window_rows))
+        return
+    if asked.command == "power":
+        sys.stdout.write(power.HEAD)
+        for found in power.power(asked.streams, asked.healthy, asked.peers):
+            sys.stdout.write(found.line())
+        return
+    setting = false_alarms.Setting(
+        asked.streams, asked.features, asked.windows, asked.window_rows, run_rows=asked.run_rows
+    )
+    sys.stdout.write(false_alarms.HEAD)
+    for row in false_alarms.false_alarms(setting):
+        sys.stdout.write(row.line())
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.monitoring", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     false = commands.add_parser("false-alarms", help="streams without drift that ever alarm")
@@ -18,13 +37,14 @@ def main() -> None:
     false.add_argument("--windows", type=int, default=100)
     false.add_argument("--window-rows", type=int, default=10_000)
     false.add_argument("--run-rows", type=int, default=1, help="rows in a row that are one and the same")
-    asked = parser.parse_args()
-    setting = false_alarms.Setting(
-        asked.streams, asked.features, asked.windows, asked.window_rows, run_rows=asked.run_rows
-    )
-    sys.stdout.write(false_alarms.HEAD)
-    for row in false_alarms.false_alarms(setting):
-        sys.stdout.write(row.line())
+    delays = commands.add_parser("power", help="rows from a change to its alarm")
+    delays.add_argument("--streams", type=int, default=50)
+    delays.add_argument("--healthy", type=int, default=20_000, help="rows before the change")
+    delays.add_argument("--peers", type=Path, help="the Python of an environment with river")
+    seconds = commands.add_parser("cost", help="CPU seconds and bytes")
+    seconds.add_argument("--rows", type=int, default=1_000_000)
+    seconds.add_argument("--window-rows", type=int, default=10_000)
+    return parser
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from raypipe.data.profile import Profile
 from raypipe.data.schema import schema_columns
 from raypipe.monitoring.drift import counts
-from raypipe.monitoring.drift_evidence import Budget, bound
+from raypipe.monitoring.drift_evidence import Budget, bound, compared
 from raypipe.monitoring.reference import Reference
 from raypipe.stats.multinomial import Against
 from raypipe.stats.starts import is_alive, log_life, log_recent
@@ -81,12 +81,14 @@ def evidence_by_window(reference: Reference, windows: list[Floats], budget: Budg
     life, recent = (np.empty((n, len(windows))) for _ in range(2))
     pairs = [(t, start) for t in range(n) for start in range(t + 1) if is_alive(start, t)]
     ends, starts = np.array(pairs).T
-    for width in {one.shape[1] for one in windows}:
-        at = [i for i, one in enumerate(windows) if one.shape[1] == width]
+    frozen = [compared(one, one.counts) for one in reference.columns]
+    for width in {len(one) for one in frozen}:
+        at = [i for i, one in enumerate(frozen) if len(one) == width]
         columns = [reference.columns[i] for i in at]
         bounds = [bound(one, len(windows), budget) for one in columns]
-        against = Against.of([one.counts for one in columns], bounds)
-        totals = np.stack([windows[i] for i in at], 1).cumsum(0)
+        against = Against.of([frozen[i] for i in at], bounds)
+        live = [np.stack(compared(columns[j], windows[i].T), -1) for j, i in enumerate(at)]  # type: ignore[arg-type]
+        totals = np.stack(live, 1).cumsum(0)
         before = np.concatenate([np.zeros_like(totals[:1]), totals])
         logs = against.log_evidence((totals[ends] - before[starts]) / budget.n_alike)
         for t in range(n):

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from raypipe.core.errors import SchemaError
 from raypipe.core.ids import Json
 from raypipe.monitoring.drift import Counts, effect
-from raypipe.monitoring.reference import Reference, ReferenceColumn
+from raypipe.monitoring.reference import CategoryBins, Reference, ReferenceColumn
 from raypipe.monitoring.report import FeatureDrift
 from raypipe.stats.many import rejected
 from raypipe.stats.multinomial import Against, radius
@@ -116,11 +116,33 @@ def evidence(reference: Reference, state: DriftState, budget: Budget) -> tuple[F
 def bound(one: ReferenceColumn, n_columns: int, budget: Budget) -> float:
     """Return the radius of a column's null hypothesis: the reference's error and the tolerance."""
     return radius(
-        n_bins=len(one.counts),
+        n_bins=len(compared(one, one.counts)),
         n_reference=one.n_rows,
         delta=budget.alpha * budget.reference_ratio / n_columns,
         tolerance=budget.tolerance,
+        n_choices=_n_choices(one),
     )
+
+
+def compared(one: ReferenceColumn, counted: Sequence[int]) -> tuple[int, ...]:
+    """Return the counts of a column by the bins that are compared.
+
+    Where not every category has a bin, those without one and those never seen are one: how much is unseen
+    among many rare ones, the reference cannot tell.
+    """
+    if isinstance(one.bins, CategoryBins) and one.bins.others:
+        *own, others, unseen, missing = counted
+        return (*own, others + unseen, missing)
+    return tuple(counted)
+
+
+def _n_choices(one: ReferenceColumn) -> float:
+    """Return in how many ways the most frequent categories could have been others."""
+    if not isinstance(one.bins, CategoryBins) or one.bins.others == ():
+        return 1.0
+    n_own = len(one.bins.own)
+    n_known = one.n_rows if one.bins.others is None else n_own + len(one.bins.others)
+    return float(math.comb(max(n_known, n_own), n_own))
 
 
 def _log_evidence(reference: Reference, counted: Sequence[Counts], budget: Budget) -> Floats:
@@ -129,10 +151,11 @@ def _log_evidence(reference: Reference, counted: Sequence[Counts], budget: Budge
 
     columns = reference.columns
     found = np.empty((len(counted), len(columns)))
-    for width in {len(one.counts) for one in columns}:
-        at = [i for i, one in enumerate(columns) if len(one.counts) == width]
-        frozen = np.array([columns[i].counts for i in at])
-        live = np.array([[part.columns[i] for i in at] for part in counted])
+    frozen_counts = [compared(one, one.counts) for one in columns]
+    for width in {len(one) for one in frozen_counts}:
+        at = [i for i, one in enumerate(frozen_counts) if len(one) == width]
+        frozen = np.array([frozen_counts[i] for i in at])
+        live = np.array([[compared(columns[i], part.columns[i]) for i in at] for part in counted])
         bounds = [bound(columns[i], len(columns), budget) for i in at]
         found[:, at] = Against.of(frozen, bounds).log_evidence(live / budget.n_alike)
     return found

@@ -15,8 +15,9 @@ from raypipe.core.errors import SchemaError
 from raypipe.data.profile import Profile
 from raypipe.data.schema import schema_columns
 from raypipe.monitoring.drift import Counts, counts
-from raypipe.monitoring.drift_evidence import Budget, DriftState, evidence, update
+from raypipe.monitoring.drift_evidence import Budget, DriftState, bound, compared, evidence, update
 from raypipe.monitoring.reference import Reference
+from raypipe.stats.multinomial import divergence
 
 BUDGET = Budget()
 WINDOW = st.tuples(st.tuples(*[st.integers(0, 50)] * 3), st.tuples(*[st.integers(0, 50)] * 2)).map(Counts)
@@ -122,3 +123,48 @@ def test_the_state_of_a_year_of_windows_stays_small() -> None:
         state = update(state, one)
     assert len(state.tests.parts) <= 14
     assert len(json.dumps(state.to_json())) < 4_096 * len(REFERENCE.columns)
+
+
+def share_outside(shares: np.ndarray, as_number: bool, n_streams: int) -> float:
+    """Return how often the truth lies outside the null hypothesis that a reference of 2,000 rows allows."""
+    random = np.random.default_rng(0)
+    values = np.arange(len(shares)).astype(float)
+    names = values if as_number else np.array([f"c{i:05}" for i in range(len(shares))])
+    truth = pa.table({"x": names[random.choice(len(shares), 200_000, p=shares)]})
+    n_outside = 0
+    for _ in range(n_streams):
+        rows = pa.table({"x": names[random.choice(len(shares), 2_000, p=shares)]})
+        reference = Reference.of(Profile.of_table(rows), schema_columns(rows.schema))
+        [one], [counted] = reference.columns, counts(reference, truth).columns
+        there, known = (np.array(compared(one, n), float) for n in (counted, one.counts))
+        far = float(divergence(known / known.sum(), there / there.sum()))
+        n_outside += far > bound(one, 1, Budget(alpha=0.25, tolerance=0.0))
+    return n_outside / n_streams
+
+
+MANY = {
+    "equally many": np.full(900, 1 / 900),
+    "ever rarer": 1 / np.arange(1, 901.0) / (1 / np.arange(1, 901.0)).sum(),
+    "more than are kept": np.full(3_000, 1 / 3_000),
+}
+
+
+@pytest.mark.parametrize("name", MANY)
+@pytest.mark.parametrize("as_number", [False, True])
+def test_bins_chosen_by_the_reference_itself_are_no_drift(name: str, as_number: bool) -> None:
+    """Of many rare categories, those that happened to be frequent get bins, and some were never seen."""
+    assert share_outside(MANY[name], as_number, n_streams=5) <= 0.2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MANY)
+@pytest.mark.parametrize("as_number", [False, True])
+def test_bins_chosen_by_the_reference_itself_are_seldom_outside(name: str, as_number: bool) -> None:
+    assert share_outside(MANY[name], as_number, n_streams=200) <= 0.05
+
+
+def test_unseen_categories_are_one_with_those_without_a_bin_where_there_are_such() -> None:
+    many = pa.table({"c": [f"c{i:02}" for i in range(20) for _ in range(50)]})
+    [one] = Reference.of(Profile.of_table(many), schema_columns(many.schema)).columns
+    assert compared(one, tuple(range(18))) == (*range(15), 15 + 16, 17)
+    assert compared(REFERENCE.columns[1], (1, 2, 3, 4, 5, 6)) == (1, 2, 3, 4, 5, 6)

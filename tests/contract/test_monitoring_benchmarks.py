@@ -1,0 +1,62 @@
+"""The benchmarks of monitoring run, small, and measure what raypipe does."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from raypipe.data.profile import Profile
+from raypipe.data.schema import schema_columns
+from raypipe.monitoring.drift import Counts
+from raypipe.monitoring.drift_evidence import Budget, DriftState, evidence, update
+from raypipe.monitoring.reference import Reference
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def part(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """Return modules of the package, once it can be imported."""
+    monkeypatch.syspath_prepend(ROOT)
+    return lambda name: importlib.import_module(f"benchmarks.monitoring.{name}")
+
+
+def test_all_windows_at_once_are_those_folded_one_by_one(part: Callable[[str], ModuleType]) -> None:
+    random = np.random.default_rng(0)
+    rows = pa.table({"x": random.normal(size=2_000), "c": random.choice(list("abc"), 2_000)})
+    reference = Reference.of(Profile.of_table(rows), schema_columns(rows.schema))
+    shares = [np.array(one.counts) / one.n_rows for one in reference.columns]
+    windows = [random.multinomial(100, one, size=9).astype(float) for one in shares]
+    life, recent = part("streams").evidence_by_window(reference, windows, Budget())
+    state = DriftState()
+    for t in range(9):
+        state = update(state, Counts(tuple(tuple(one[t].astype(int).tolist()) for one in windows)))
+        found = evidence(reference, state, Budget())
+        assert [one.log_life for one in found] == pytest.approx(life[t].tolist())
+        assert [one.log_recent for one in found] == pytest.approx(recent[t].tolist())
+
+
+def test_streams_without_drift_alarm_by_what_is_done_today(
+    part: Callable[[str], ModuleType], real_data: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = {real_data(f"{name}.parquet").parent for name in part("streams").FILES}
+    monkeypatch.setenv("RAYPIPE_TEST_DATA", str(folders.pop()))
+    false_alarms = part("false_alarms")
+    setting = false_alarms.Setting(
+        n_streams=2, n_features=20, n_windows=8, window_rows=10_000, n_reference=2_000, run_rows=5
+    )
+    found = {row.method: row for row in false_alarms.false_alarms(setting)}
+    assert found["raypipe, alpha 5%, tolerance PSI 0.02 (default)"].n_alarmed == 0
+    assert found["chi-squared, p < .05 / features, in any window"].n_alarmed == 2
+    assert all(row.line().count("|") == 4 for row in found.values())
+
+
+def test_the_state_is_a_few_kilobytes_a_feature(part: Callable[[str], ModuleType]) -> None:
+    line = part("cost").cost(20_000, 1_000)
+    assert float(line.split("|")[5]) < 4
