@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from raypipe.core.ids import Json
@@ -13,6 +13,7 @@ from raypipe.data.config import DataSettings, SplitSettings
 from raypipe.data.feeds import recipe_of
 from raypipe.data.locations import locate
 from raypipe.data.sources.config import ParquetSettings
+from raypipe.data.sources.source import Extent
 from raypipe.data.sources.survey import Survey, survey
 from raypipe.data.versions import DataVersion
 from raypipe.processing.stored import TRANSFORM_NAME
@@ -120,15 +121,18 @@ def _same_size(found: Survey, version: DataVersion) -> bool:
         return False
     if found.is_joined:
         pieces = [one for one in version.joined if one.source == found.name]
-        return (found.extent.n_pieces, found.extent.n_bytes) == (
-            len(pieces),
-            sum(one.n_bytes for one in pieces),
-        )
+        return _alike(found.extent, Extent(len(pieces), None, sum(one.n_bytes for one in pieces)))
     if found.position is not None:
         return not found.extent.n_pieces and not found.extent.n_rows
     fragments = [one for one in version.fragments if one.source == found.name]
-    n_pieces = sum(len(one.digests) for one in fragments)
-    return (found.extent.n_pieces, found.extent.n_bytes) == (n_pieces, sum(one.n_bytes for one in fragments))
+    n_pieces, n_rows = sum(len(one.digests) for one in fragments), sum(one.n_rows for one in fragments)
+    return _alike(found.extent, Extent(n_pieces, n_rows, sum(one.n_bytes for one in fragments)))
+
+
+def _alike(now: Extent, then: Extent) -> bool:
+    """Whether two extents differ in nothing that is known of both; a database tells no bytes."""
+    pairs = zip(astuple(now), astuple(then), strict=True)
+    return all(one == other for one, other in pairs if one is not None and other is not None)
 
 
 def _same_recipe(settings: DataSettings, version: DataVersion) -> bool:

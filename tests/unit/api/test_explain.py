@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -145,6 +146,25 @@ def test_other_rows_or_other_settings_are_not_known(place: Path, change: str) ->
     found = explained(place, more=more)
     assert found.data_version is None
     assert actions(found)["collect"] == actions(found)["race"] == "run"
+
+
+def test_rows_of_a_database_are_known_by_their_count(place: Path) -> None:
+    """A database tells no bytes, of the rows that stack as of those that are joined."""
+    base = sqlite3.connect(place / "base.db")
+    base.execute("create table sold(x integer, y integer)")
+    base.executemany("insert into sold values (?, ?)", [(i, i % 2) for i in range(30)])
+    base.execute("create table more as select x, y + 1 as z from sold")
+    base.commit()
+    sold = '{name: sold, format: sql, url: "sqlite:///base.db", table: sold}'
+    more = '{name: more, format: sql, url: "sqlite:///base.db", table: more, join: {by: [x]}}'
+    files = '{name: files, format: parquet, path: "rows/*.parquet"}'
+    (place / "raypipe.yaml").write_text(CONFIG.replace(files, f"{sold}, {more}"))
+    outcome = looped(place).run()
+    assert explained(place).data_version == outcome.data.id
+    base.execute("insert into sold values (99, 1)")
+    base.commit()
+    base.close()
+    assert explained(place).data_version is None
 
 
 def test_other_settings_of_training_keep_the_rows(place: Path) -> None:
