@@ -20,6 +20,12 @@ def main() -> None:
         for found in power.power(asked.streams, asked.healthy, asked.peers):
             sys.stdout.write(found.line())
         return
+    if asked.peers:
+        sys.stdout.write(false_alarms.HEAD)
+        n_rows = asked.windows * asked.window_rows
+        for row in false_alarms.peers(asked.features, asked.streams, n_rows, asked.peers):
+            sys.stdout.write(row.line())
+        return
     setting = false_alarms.Setting(
         asked.streams, asked.features, asked.windows, asked.window_rows, run_rows=asked.run_rows
     )
@@ -37,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     false.add_argument("--windows", type=int, default=100)
     false.add_argument("--window-rows", type=int, default=10_000)
     false.add_argument("--run-rows", type=int, default=1, help="rows in a row that are one and the same")
+    false.add_argument("--peers", type=Path, help="only river's: the Python of an environment with it")
     delays = commands.add_parser("power", help="rows from a change to its alarm")
     delays.add_argument("--streams", type=int, default=50)
     delays.add_argument("--healthy", type=int, default=20_000, help="rows before the change")

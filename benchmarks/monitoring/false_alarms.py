@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
+import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -61,6 +65,28 @@ def false_alarms(setting: Setting) -> Iterator[Row]:
     found = [_alarmed(setting, rows, i) for i in range(setting.n_streams)]
     for method in found[0]:
         yield Row(method, sum(one[method] for one in found), setting.n_streams)
+
+
+def peers(n_features: int, n_streams: int, n_rows: int, python: Path) -> Iterator[Row]:
+    """Yield a row for each of river's detectors, on rows drawn with replacement from columns of numbers."""
+    table = population(100)
+    numbers = [one for one in table.column_names if pa.types.is_floating(table.schema.field(one).type)]
+    pool = {name: _standardised(table[name]) for name in numbers}
+    pool = {name: of for name, of in pool.items() if of.std() > 0}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "pool.npz"
+        np.savez(path, **dict(list(pool.items())[:n_features]))
+        script = Path(__file__).with_name("peers.py")
+        command = [python, script, path, str(n_streams), str(n_rows)]
+        done = subprocess.run(command, check=True, capture_output=True, env={})
+    for name, n in json.loads(done.stdout).items():
+        yield Row(f"{name}, {min(n_features, len(pool))} columns, {n_rows:,} rows", n, n_streams)
+
+
+def _standardised(column: pa.ChunkedArray) -> Floats:
+    values = np.array(column.to_pylist(), float)
+    known = np.where(np.isnan(values), np.nanmean(values), values)
+    return np.asarray((known - known.mean()) / max(known.std(), 1e-12), np.float64)
 
 
 def _alarmed(setting: Setting, rows: pa.Table, nth: int) -> dict[str, bool]:
