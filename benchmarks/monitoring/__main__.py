@@ -27,7 +27,12 @@ def main() -> None:
             sys.stdout.write(row.line())
         return
     setting = false_alarms.Setting(
-        asked.streams, asked.features, asked.windows, asked.window_rows, run_rows=asked.run_rows
+        asked.streams,
+        asked.features,
+        asked.windows,
+        asked.window_rows,
+        run_rows=asked.run_rows,
+        whole_rows=asked.whole_rows,
     )
     sys.stdout.write(false_alarms.HEAD)
     for row in false_alarms.false_alarms(setting):
@@ -43,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     false.add_argument("--windows", type=int, default=100)
     false.add_argument("--window-rows", type=int, default=10_000)
     false.add_argument("--run-rows", type=int, default=1, help="rows in a row that are one and the same")
+    false.add_argument("--whole-rows", action="store_true", help="draw and bin rows, columns together")
     false.add_argument("--peers", type=Path, help="only river's: the Python of an environment with it")
     delays = commands.add_parser("power", help="rows from a change to its alarm")
     delays.add_argument("--streams", type=int, default=50)

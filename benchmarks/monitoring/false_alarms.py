@@ -15,6 +15,7 @@ import pyarrow as pa
 from scipy.stats import chi2
 
 from benchmarks.monitoring.streams import Floats, Stream, evidence_by_window, population
+from raypipe.monitoring.drift import counts
 from raypipe.monitoring.drift_evidence import Budget
 from raypipe.stats.alike import n_alike
 from raypipe.stats.many import rejected
@@ -36,6 +37,8 @@ class Setting:
     n_reference: int = 10_000
     run_rows: int = 1
     """The mean of rows in a row that are one and the same; 1 for independent rows."""
+    whole_rows: bool = False
+    """Whether rows are drawn and binned one by one, so that columns depend on each other as they do."""
     seed: int = 0
 
 
@@ -92,7 +95,11 @@ def _standardised(column: pa.ChunkedArray) -> Floats:
 def _alarmed(setting: Setting, rows: pa.Table, nth: int) -> dict[str, bool]:
     random = np.random.default_rng([setting.seed, nth])
     stream = Stream.of(rows, setting.n_reference, random)
-    counted = [_windows(one, setting, random) for one in stream.shares]
+    counted = (
+        _binned(stream, rows, setting, random)
+        if setting.whole_rows
+        else [_windows(one, setting, random) for one in stream.shares]
+    )
     healthy, live = [one[:N_HEALTHY] for one in counted], [one[N_HEALTHY:] for one in counted]
     found = {name: _any(stream, live, budget) for name, budget in BUDGETS.items()}
     if setting.run_rows > 1:
@@ -121,6 +128,14 @@ def _windows(shares: Floats, setting: Setting, random: np.random.Generator) -> F
         return runs.astype(np.float64)
     more = random.negative_binomial(np.maximum(runs, 1), 1 / setting.run_rows)
     return np.asarray(runs + np.where(runs > 0, more, 0), np.float64)
+
+
+def _binned(stream: Stream, rows: pa.Table, setting: Setting, random: np.random.Generator) -> list[Floats]:
+    """Draw rows by window, and count them as raypipe does."""
+    n = N_HEALTHY + setting.n_windows
+    drawn = (rows.take(random.integers(rows.num_rows, size=setting.window_rows)) for _ in range(n))
+    counted = [counts(stream.reference, one).columns for one in drawn]
+    return [np.array(column, float) for column in zip(*counted, strict=True)]
 
 
 def _any(stream: Stream, live: list[Floats], budget: Budget) -> bool:

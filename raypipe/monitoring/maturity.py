@@ -10,7 +10,6 @@ of them wrong. Bounds too wide to decide by are a finding about labels, not abou
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -74,8 +73,8 @@ class Maturity:
         n = sum(one.n_answers for one in mature)
         if not n:
             return None
-        low, high = (sum(bound * one.n_answers for bound, one in pairs) for pairs in _ends(mature))
-        return low / n, high / n
+        lost = sum(one.total_loss for one in mature)
+        return lost / n, (lost + n - sum(one.n_labelled for one in mature)) / n
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,3 @@ def _seconds(times: pa.ChunkedArray) -> Floats:
     import pyarrow as pa
 
     return np.asarray(times.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy() / 1e6, np.float64)
-
-
-def _ends(cohorts: Sequence[Cohort]) -> tuple[list[tuple[float, Cohort]], list[tuple[float, Cohort]]]:
-    return [(one.low, one) for one in cohorts], [(one.high, one) for one in cohorts]
