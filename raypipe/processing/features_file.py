@@ -16,7 +16,7 @@ from raypipe.core.errors import SchemaError
 from raypipe.processing.transform import Float32Matrix
 
 _SAMPLE_ROWS = 4096
-_FEW = 1024
+_FEW, _TWO = 1024, 2
 
 
 class FeaturesFile:
@@ -48,6 +48,7 @@ class FeaturesFile:
                     self._path,
                     rows.schema,
                     use_dictionary=[*few, *kept.column_names],
+                    compression="lz4",
                     write_statistics=False,
                     store_schema=False,
                 )
@@ -56,5 +57,8 @@ class FeaturesFile:
 
 
 def _has_few_values(sample: Float32Matrix) -> bool:
-    """Whether a feature repeats its values, as codes and 0/1 do: then each is stored once."""
-    return len(np.unique(sample)) < min(_FEW, len(sample) / 2)
+    """Whether a feature repeats its values, as codes do: then each is stored once.
+
+    Of 0/1 compression leaves as little, and looking up each of them takes twice as long.
+    """
+    return _TWO < len(np.unique(sample)) < min(_FEW, len(sample) / 2)

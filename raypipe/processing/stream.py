@@ -60,7 +60,7 @@ class FeatureTask:
         names = list(dict.fromkeys((*inputs, *self.kept)))
         with FeaturesFile(self.folder / f"part-{number:06d}.parquet") as file:
             for _, rows in stretch.batches(names):
-                features = np.asfortranarray(self.transform.transform_table(rows))
+                features = self.transform.transform_table(rows, order="F")
                 file.write(self.transform.feature_names, features, rows.select(self.kept))
         return stretch.n_rows
 

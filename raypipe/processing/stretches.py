@@ -11,7 +11,7 @@ from pyarrow import parquet, types
 
 STRETCH_ROWS = 524_288
 """About so many rows make a stretch; one row group is never shared between two."""
-BATCH_ROWS = 262_144
+BATCH_ROWS = 131_072
 """Rows that are in memory at a time."""
 
 

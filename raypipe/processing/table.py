@@ -34,6 +34,8 @@ _CHUNK_ROWS = 65_536
 _BLOCK_VALUES = 262_144
 """Features that are made at a time, column by column: they stay in the processor's cache until copied."""
 _BLOCK_ROWS = 8192
+_COLUMN_ROWS = 16_384
+"""Values of a column that are made at a time."""
 
 Writer: TypeAlias = Callable[[slice, Float32Matrix], None]
 """Writes a step's features of some rows of a chunk, into columns that lie together."""
@@ -60,7 +62,11 @@ def encode_table(
     for start in range(0, table.num_rows, _CHUNK_ROWS):
         chunk = table.slice(start, _CHUNK_ROWS)
         writers = [reader(chunk) for reader in readers]
-        _write(writers, places, scratch, out[start : start + chunk.num_rows])
+        made = out[start : start + chunk.num_rows]
+        if order == "C":
+            _write(writers, places, scratch, made)
+        else:
+            _write_columns(writers, places, made)
     return out
 
 
@@ -73,6 +79,14 @@ def _write(
         for write, place in zip(writers, places, strict=True):
             write(block, made[:, place])
         out[block] = made
+
+
+def _write_columns(writers: Sequence[Writer], places: Sequence[slice], out: Float32Matrix) -> None:
+    """Write features into columns that lie together, so that none is copied."""
+    for write, place in zip(writers, places, strict=True):
+        for start in range(0, len(out), _COLUMN_ROWS):
+            block = slice(start, min(start + _COLUMN_ROWS, len(out)))
+            write(block, out[block, place])
 
 
 def _reader(step: FittedStep) -> Reader:
