@@ -222,3 +222,21 @@ def test_the_sniper_strikes_at_an_entry_of_the_ledger(faults: str, tmp_path: Pat
     told, _ = sniper.communicate(timeout=30)
     assert victim.wait(timeout=30) == -9
     assert float(told) > 0
+
+
+def test_processing_measures_peers_that_write_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(FOLDER.parent)
+    measured = part("benchmarks.processing", "__main__")
+    found = list(measured.run(["raypipe", "polars", "sklearn"], n_rows=60_000, n_times=1))
+    assert all(said.startswith("equal") for _, said in found[1:]), found
+    assert all(one.first_s > 0 and one.median_s > 0 and one.peak_mb > 10 for one, _ in found)
+    assert len(list(measured.ratios({one.name: one for one, _ in found}))) == 1
+
+
+@pytest.mark.slow
+def test_processing_over_ray_writes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(FOLDER.parent)
+    measured = part("benchmarks.processing", "__main__")
+    found = list(measured.run(["raypipe", "raypipe-ray", "ray-map", "ray-chain"], n_rows=60_000, n_times=1))
+    assert found[1][1] == "equal to the bit"
+    assert all(said.startswith("equal") for _, said in found[2:]), found
