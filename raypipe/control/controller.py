@@ -80,8 +80,11 @@ class Traffic(Protocol):
 class Releases(Protocol):
     """Whatever puts a version behind the endpoint."""
 
-    def promote(self, version: str, expected: str | None, reason: str) -> int:
-        """Release a version and see the endpoint follow; return the epoch. Raises RaypipeError."""
+    def promote(self, version: str, expected: str | None, reason: str, controller: int) -> int:
+        """Release a version and see the endpoint follow; return the epoch. Raises RaypipeError.
+
+        `controller` is the epoch of whoever asks: one that was replaced moves nothing.
+        """
         ...
 
 
@@ -131,7 +134,7 @@ class Controller:
     def start(self) -> None:
         """Take over: announce a new epoch, fold the ledger, and see to what was under way."""
         before = fold_facts((fact for _, fact in read_facts(self._registry, self._pipeline)), self._pipeline)
-        self._epoch = self._registry.next_epoch(self._pipeline)
+        self._epoch = self._registry.take_over(self._pipeline)
         started = ControllerStarted(
             self._clock.now(),
             epoch=self._epoch,
@@ -146,8 +149,8 @@ class Controller:
     def tick(self) -> None:
         """Take what people wrote, what the job says, and what live traffic shows.
 
-        Raises StaleEpoch once another controller has taken over. Time goes on whatever else fails, so that
-        each wait has its end.
+        Raises StaleEpoch once another controller has taken over, at the latest at its next write. Time goes
+        on whatever else fails, so that each wait has its end.
         """
         self._read()
         try:
@@ -304,7 +307,7 @@ class Controller:
     def _promoted(self, decision: str, version: str, champion: str | None) -> Fact:
         reason = f"{decision} passed its gate"
         try:
-            epoch = self._ports.releases.promote(version, champion, reason)
+            epoch = self._ports.releases.promote(version, champion, reason, self._epoch)
         except RaypipeError as error:
             return PromotionFailed(self._clock.now(), decision, version, str(error), controller=self._epoch)
         return Promoted(self._clock.now(), decision, version, epoch, controller=self._epoch)

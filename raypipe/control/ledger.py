@@ -34,8 +34,9 @@ CHAMPION = "champion"
 
 
 def record(registry: Registry, pipeline: str, fact: Fact) -> LedgerEntry:
-    """Append a fact to a pipeline's ledger."""
-    return registry.append(pipeline, f"{PREFIX}{kind_of(fact)}", subject_of(fact), to_json(fact))
+    """Append a fact to a pipeline's ledger; raises StaleEpoch for one of a controller that was replaced."""
+    kind, subject, detail = f"{PREFIX}{kind_of(fact)}", subject_of(fact), to_json(fact)
+    return registry.append(pipeline, kind, subject, detail, controller=fact.controller)
 
 
 def read_facts(registry: Registry, pipeline: str, *, after_seq: int = 0) -> tuple[tuple[int, Fact], ...]:

@@ -107,7 +107,7 @@ class EndpointReleases:
         self._config = loop.config
         self._releases = replace(loop.releases, announce=broadcast.tell)
 
-    def promote(self, version: str, expected: str | None, reason: str) -> int:
+    def promote(self, version: str, expected: str | None, reason: str, controller: int) -> int:
         """Release a version and return its epoch; raises RaypipeError where it does not come to serve."""
         config = self._config
         url = EndpointSpec(config.name, config.root.root, config.serving).url
@@ -116,7 +116,8 @@ class EndpointReleases:
             client.read_status(url)
         except ServingError:
             follow = None
-        return self._releases.promote(version, expected=expected, reason=reason, follow=follow).pointer.epoch
+        releases = replace(self._releases, controller=controller)
+        return releases.promote(version, expected=expected, reason=reason, follow=follow).pointer.epoch
 
 
 @dataclass(frozen=True)

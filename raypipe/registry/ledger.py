@@ -81,3 +81,27 @@ def next_epoch(session: Session, pipeline: str, after: int | None = None) -> int
         epoch=current + 1,
     )
     return current + 1
+
+
+def take_over(session: Session, pipeline: str) -> int:
+    """Hand out the next epoch to a controller: what an older one writes is refused from now on."""
+    epoch = next_epoch(session, pipeline)
+    session.run(
+        "INSERT INTO raypipe_controllers (pipeline, epoch) VALUES (:pipeline, :epoch) "
+        "ON CONFLICT (pipeline) DO UPDATE SET epoch = excluded.epoch",
+        pipeline=pipeline,
+        epoch=epoch,
+    )
+    return epoch
+
+
+def refuse_replaced(session: Session, pipeline: str, controller: int | None) -> None:
+    """Raise StaleEpoch where a controller of this epoch is not the newest; None is no controller."""
+    if controller is None:
+        return
+    rows = session.rows("SELECT epoch FROM raypipe_controllers WHERE pipeline = :pipeline", pipeline=pipeline)
+    if rows and int(rows[0][0]) > controller:
+        raise StaleEpoch(
+            f"the newest controller of {pipeline} has epoch {rows[0][0]}. Got a write of the one with "
+            f"{controller}: another has taken over, and it ends."
+        )

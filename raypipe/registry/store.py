@@ -102,13 +102,16 @@ class Registry:
         *,
         expected: str | Anything | None = ANYTHING,
         reason: str = "",
+        controller: int | None = None,
     ) -> AliasChange:
         """Move an alias to a version under a new epoch, which orders it among all changes of the pipeline.
 
         `expected` is the version that the alias must still name (None: no alias yet); raises StaleEpoch
-        where another writer moved it, and UnknownVersion for a version that is not registered.
+        where another writer moved it, and UnknownVersion for a version that is not registered. `controller`
+        is the epoch of the controller that moves it, if one does: StaleEpoch where another has taken over.
         """
         with self._write() as session:
+            ledger.refuse_replaced(session, pipeline, controller)
             return aliases.set_alias(
                 session, pipeline, alias, version, expected=expected, reason=reason, at=self._clock.now()
             )
@@ -138,9 +141,21 @@ class Registry:
         with self._write() as session:
             return ledger.next_epoch(session, pipeline, after)
 
-    def append(self, pipeline: str, kind: str, subject: str, detail: Json) -> LedgerEntry:
-        """Append an entry to the pipeline's ledger."""
+    def take_over(self, pipeline: str) -> int:
+        """Hand out the next epoch to a controller; no older one writes from now on."""
         with self._write() as session:
+            return ledger.take_over(session, pipeline)
+
+    def append(
+        self, pipeline: str, kind: str, subject: str, detail: Json, *, controller: int | None = None
+    ) -> LedgerEntry:
+        """Append an entry to the pipeline's ledger.
+
+        `controller` is the epoch of the controller that writes, if one does: StaleEpoch where another has
+        taken over.
+        """
+        with self._write() as session:
+            ledger.refuse_replaced(session, pipeline, controller)
             return ledger.append(session, pipeline, kind, subject, detail, self._clock.now())
 
     def history(

@@ -59,6 +59,9 @@ _TABLES = (
     """CREATE TABLE IF NOT EXISTS raypipe_epochs (
         pipeline TEXT PRIMARY KEY,
         epoch BIGINT NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS raypipe_controllers (
+        pipeline TEXT PRIMARY KEY,
+        epoch BIGINT NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS raypipe_ledger (
         pipeline TEXT NOT NULL,
         seq BIGINT NOT NULL,

@@ -44,6 +44,8 @@ class Releases:
     progress: Progress = silent
     announce: Callable[[Pointer], object] | None = None
     """Told of each move of the pointer; replicas follow all the same, and it does not raise."""
+    controller: int | None = None
+    """The epoch of the controller that releases, None for a person: one that was replaced moves nothing."""
 
     def release(self, version: str, *, expected: str | None, reason: str) -> Pointer:
         """Make a version the champion and point the endpoint to it; replicas follow by themselves.
@@ -156,7 +158,9 @@ class Releases:
     def _crown(self, version: str, *, expected: str | None, reason: str) -> Pointer:
         name = self.folder.name
         model = self.registry.model_version(name, version)
-        change = self.registry.set_alias(name, CHAMPION, version, expected=expected, reason=reason)
+        change = self.registry.set_alias(
+            name, CHAMPION, version, expected=expected, reason=reason, controller=self.controller
+        )
         return self._point(Pointer(version, model.manifest_sha256, change.epoch))
 
     def _point(self, pointer: Pointer) -> Pointer:

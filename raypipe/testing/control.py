@@ -99,7 +99,7 @@ class World:
     _is_dead: bool = False
 
     @property
-    def registry(self) -> MemoryRegistry:
+    def registry(self) -> Registry:
         """The registry as people see it: nobody dies of its writes."""
         return MemoryRegistry(self.clock, self.database)
 
@@ -152,10 +152,12 @@ class World:
         quality = Quality("accuracy", True, score, score - 0.04, score + 0.04, 500)
         return WindowScored(at, champion, self.n_labels, quality)
 
-    def promote(self, version: str, expected: str | None, reason: str) -> int:
+    def promote(self, version: str, expected: str | None, reason: str, controller: int) -> int:
         self.at("promote")
         if self.registry.alias(self.pipeline, "champion") != version:
-            self.registry.set_alias(self.pipeline, "champion", version, expected=expected, reason=reason)
+            self.registry.set_alias(
+                self.pipeline, "champion", version, expected=expected, reason=reason, controller=controller
+            )
         self.at("promoted")
         return self.registry.alias_history(self.pipeline, "champion")[0].epoch
 
@@ -195,8 +197,10 @@ class MortalRegistry(MemoryRegistry):
         super().__init__(world.clock, world.database)
         self._world = world
 
-    def append(self, pipeline: str, kind: str, subject: str, detail: Json) -> LedgerEntry:
+    def append(
+        self, pipeline: str, kind: str, subject: str, detail: Json, *, controller: int | None = None
+    ) -> LedgerEntry:
         self._world.at("append")
-        entry = super().append(pipeline, kind, subject, detail)
+        entry = super().append(pipeline, kind, subject, detail, controller=controller)
         self._world.at("appended")
         return entry

@@ -177,8 +177,9 @@ class Shell:
     def measure(self, champion: str, at: datetime) -> WindowScored | None:
         return None
 
-    def promote(self, version: str, expected: str | None, reason: str) -> int:
-        return self.loop.releases.promote(version, expected=expected, reason=reason).pointer.epoch
+    def promote(self, version: str, expected: str | None, reason: str, controller: int) -> int:
+        releases = replace(self.loop.releases, controller=controller)
+        return releases.promote(version, expected=expected, reason=reason).pointer.epoch
 
     def send(self, key: str, text: str, evidence: Evidence) -> bool:
         self.told.append(text)

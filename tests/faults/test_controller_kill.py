@@ -68,9 +68,11 @@ class World:
     def measure(self, champion, at):
         return WindowScored(at, champion, 500, Quality("auc", True, 0.6, 0.5, 0.7, 500))
 
-    def promote(self, version, expected, reason):
+    def promote(self, version, expected, reason, controller):
         if registry.alias("p", "champion") != version:
-            registry.set_alias("p", "champion", version, expected=expected, reason=reason)
+            registry.set_alias(
+                "p", "champion", version, expected=expected, reason=reason, controller=controller
+            )
         return registry.alias_history("p", "champion")[0].epoch
 
     def send(self, key, text, evidence):

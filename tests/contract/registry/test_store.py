@@ -181,6 +181,27 @@ def test_epochs_grow_and_are_fenced(registry: Registry) -> None:
     assert registry.epoch("p") == 4
 
 
+def test_a_controller_that_was_replaced_writes_nothing(
+    registry: Registry, url: str, clock: FakeClock, stage: Stage, models: Path, draft: ManifestDraft
+) -> None:
+    for name in "ab":
+        register(registry, stage, models, draft, name)
+    old = registry.take_over("p")
+    registry.append("p", "event.x", "s", None, controller=old)
+    registry.set_alias("p", "champion", "v1", controller=old)
+    new = Registry(url, clock, mounts=lambda: "").take_over("p")
+    before = registry.history("p")
+    with pytest.raises(StaleEpoch, match=f"has epoch {new}. Got a write of the one with {old}"):
+        registry.append("p", "event.x", "s", None, controller=old)
+    with pytest.raises(StaleEpoch, match="another has taken over"):
+        registry.set_alias("p", "champion", "v2", expected="v1", controller=old)
+    assert (registry.history("p"), registry.alias("p", "champion")) == (before, "v1")
+    assert registry.epoch("p") == new
+    registry.set_alias("p", "champion", "v2", controller=new)
+    registry.set_alias("p", "champion", "v1", reason="a person is no controller")
+    registry.append("q", "event.x", "s", None, controller=1)
+
+
 def test_the_ledger_counts_from_one_whatever_the_clock_does(registry: Registry, clock: FakeClock) -> None:
     registry.append("p", "noted", "a", {"x": [1, None, "é"]})
     clock.advance(-60)

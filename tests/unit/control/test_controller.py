@@ -14,6 +14,7 @@ from raypipe.control.events import (
     RetrainDecided,
     RetrainSubmitted,
     kind_of,
+    to_json,
 )
 from raypipe.control.ledger import fold_facts, record
 from raypipe.control.outcome import Retrained
@@ -255,13 +256,16 @@ def test_a_replaced_controller_does_nothing_that_its_successor_decided(world: Wo
     assert (len(world.facts), len(world.told)) == (n_facts, n_told)
 
 
-def test_what_a_replaced_controller_still_writes_counts_for_nothing(world: World) -> None:
+def test_what_a_replaced_controller_still_writes_is_refused_and_counts_for_nothing(world: World) -> None:
     first = started(world)
     second = started(world)
     late = RetrainDecided(
         world.clock.now(), FIRST, "drift", Evidence(), "v1", controller=first.state.controller
     )
-    record(world.registry, PIPELINE, late)
+    with pytest.raises(StaleEpoch):
+        record(world.registry, PIPELINE, late)
+    # As one of an older release does, which says nothing of its epoch to the registry.
+    world.registry.append(PIPELINE, "event.retrain_decided", FIRST, to_json(late))
     ticks(second, world)
     assert world.receipts[0].trigger == "quality"
     assert second.state == fold_facts(world.facts, PIPELINE)

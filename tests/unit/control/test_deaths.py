@@ -21,8 +21,9 @@ from raypipe.control.outcome import Retrained
 from raypipe.control.people import answer, read_state
 from raypipe.control.receipts import Ending
 from raypipe.control.state import AwaitingApproval, Watching
-from raypipe.core.errors import ServingError
+from raypipe.core.errors import ServingError, StaleEpoch
 from raypipe.policy.config import RetrainingSettings
+from raypipe.registry.store import Registry
 from raypipe.testing.control import Killed, MemoryDatabase, World
 from raypipe.training.compare import Comparison
 
@@ -160,3 +161,74 @@ def test_a_death_at_any_step_changes_nothing_of_the_account(
 def test_neither_do_many_deaths(three_versions: MemoryDatabase, story: Story, deaths: set[int]) -> None:
     quiet, world = lived(three_versions, story), lived(three_versions, story, deaths)
     assert account(world) == account(quiet)
+
+
+@dataclass
+class Overtaken(World):
+    """A world that stops a controller before one of its steps until a second has lived the whole story."""
+
+    story: Story = STORIES["promoted"]
+    stops_at: int = 0
+    after: tuple[object, ...] | None = None
+    """What the second left behind."""
+
+    def at(self, port: str) -> None:
+        if self.n_steps + 1 == self.stops_at:
+            self.stops_at = 0
+            play(self, self.story)
+            self.after = (self.facts, self.registry.alias_history(PIPELINE, "champion"))
+        super().at(port)
+
+
+@pytest.mark.parametrize("name", ["promoted", "approved", "refused by the endpoint", "the job is killed"])
+def test_a_controller_replaced_at_any_step_writes_nothing_more(
+    three_versions: MemoryDatabase, name: str
+) -> None:
+    story = STORIES[name]
+    quiet = lived(three_versions, story)
+    ended = 0
+    for stops_at in range(2, quiet.n_steps + 1):
+        world = Overtaken(PIPELINE, three_versions.copy(), story=story, stops_at=stops_at)
+        try:
+            play(world, story)
+        except StaleEpoch:
+            ended += 1
+        assert world.after == (world.facts, world.registry.alias_history(PIPELINE, "champion"))
+        assert account(world) == account(quiet), f"stopped at step {stops_at}"
+        world.database.close()
+    assert ended > quiet.n_steps / 2
+
+
+@dataclass
+class FileWorld(World):
+    """A world whose registry is a file, and in which a successor takes over before the first release."""
+
+    url: str = ""
+    successor: Controller | None = None
+
+    @property
+    def registry(self) -> Registry:
+        return Registry(self.url, self.clock)
+
+    def promote(self, version: str, expected: str | None, reason: str, controller: int) -> int:
+        successor, self.successor = self.successor, None
+        if successor is not None:
+            successor.start()
+        return super().promote(version, expected, reason, controller)
+
+
+def test_of_two_controllers_on_one_file_the_older_writes_nothing_more(
+    registry_url: str, registry: Registry
+) -> None:
+    world = FileWorld(PIPELINE, MemoryDatabase(), url=registry_url)
+    first = world.controller(STORIES["promoted"].settings)
+    first.start()
+    first.tick()
+    world.ends(FIRST, "succeeded", MADE)
+    world.successor = world.controller(STORIES["promoted"].settings)
+    # It has looked, has judged, and is replaced before it moves the alias.
+    with pytest.raises(StaleEpoch, match="has taken over"):
+        first.tick()
+    assert [change.version for change in registry.alias_history(PIPELINE, "champion")] == ["v2", "v1"]
+    assert [receipt.ending for receipt in world.receipts] == ["promoted"]
+    world.database.close()
