@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from pathlib import Path
 
 from raypipe.control.events import Quality, WindowScored
 from raypipe.core.files import write_json
 from raypipe.core.home import PipelineHome
 from raypipe.monitoring.config import MonitoringSettings
+from raypipe.monitoring.fold import Fold, Position
 from raypipe.monitoring.reference import Reference, read_reference
 from raypipe.monitoring.report import WindowReport
 from raypipe.registry.manifest import read_manifest
@@ -25,26 +25,28 @@ class CapturedTraffic:
         self._folder = folder
         self._registry = registry
         self._settings = settings
-        self._seen: tuple[str, str, str] | None = None
+        self._fold = Fold(folder, settings)
+        self._seen: tuple[str, Position] | None = None
         self._loaded: tuple[str, Reference, Task] | None = None
 
     def measure(self, champion: str, at: datetime) -> WindowScored | None:
         """Return the newest window, and keep its report beside; None where nothing has come since."""
-        from raypipe.data.committer import read_labels, read_predictions
         from raypipe.monitoring.window import measure
 
-        seen = (champion, _newest_entry(self._folder.predictions), _newest_entry(self._folder.labels))
+        seen = (champion, self._fold.follow())
         if seen == self._seen:
             return None
+        captured = self._fold.read(champion)
         reference, task = self._of(champion)
         report = measure(
             reference,
             task,
-            read_predictions(self._folder),
-            read_labels(self._folder),
+            captured.predictions,
+            captured.labels,
             self._settings,
             version=champion,
             at=at,
+            counts=captured.counts,
         )
         write_json(self._folder.window, report.to_json())
         self._seen = seen
@@ -79,8 +81,3 @@ def _quality(report: WindowReport) -> Quality | None:
         return None
     larger = METRICS[found.metric].larger_is_better
     return Quality(found.metric, larger, found.value, found.low, found.high, found.n_labels)
-
-
-def _newest_entry(table: Path) -> str:
-    """Return the name of a Delta table's newest log entry: it changes with every commit."""
-    return max((entry.name for entry in (table / "_delta_log").glob("*.json")), default="")

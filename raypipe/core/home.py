@@ -33,6 +33,7 @@ class Home:
     <pipeline>/config.json          the config by which the controller retrains
     <pipeline>/window.json          what the controller measured last
     <pipeline>/capture.key          what values of redacted columns are hashed with
+    <pipeline>/window.db            what was captured, as the controller's looks need it; made anew if lost
     """
 
     root: Path
@@ -128,6 +129,10 @@ class PipelineHome:
     @property
     def capture_key(self) -> Path:
         return self.root / "capture.key"
+
+    @property
+    def fold(self) -> Path:
+        return self.root / "window.db"
 
     def profile(self, data_version: str) -> Path:
         """Return where the profile of a data version is kept."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -24,11 +25,12 @@ class Joined:
     counts: LabelCounts
 
 
-def join(predictions: pa.Table, labels: pa.Table) -> Joined:
+def join(predictions: pa.Table, labels: pa.Table, window: int | None = None) -> Joined:
     """Join captured predictions and labels by id: the last answer and the last label of an id count.
 
     A label may come at any time, also before its prediction has reached its table: it then counts as
-    unknown until the next join. Time must be given by `at`, aware and in UTC.
+    unknown until the next join. Time must be given by `at`, aware and in UTC. Delays are of the `window`
+    labels that came last, of all if None.
     """
     rows = labelled_predictions(predictions, labels)
     ids = pl.Series(predictions["id"], dtype=pl.String)
@@ -52,18 +54,26 @@ def join(predictions: pa.Table, labels: pa.Table) -> Joined:
             n_unknown=came["id"].n_unique() - rows.num_rows,
             n_repeated=n_again - n_corrected,
             n_corrected=n_corrected,
-            **_delays(rows),
+            **delays(_waited(rows, window)),
         ),
     )
 
 
-def _delays(rows: pa.Table) -> dict[str, float]:
-    """Return quantiles of the seconds from answer to label; a label before the last answer took none."""
-    if not rows.num_rows:
+def delays(waited_us: Sequence[int]) -> dict[str, float]:
+    """Return quantiles in seconds of the times from answer to label, given in microseconds."""
+    if not waited_us:
         return {}
-    waited = pl.Series(rows["label_at"]) - pl.Series(rows["at"])
-    seconds = waited.dt.total_microseconds().clip(0).cast(pl.Float64) / 1e6
+    # A label that came before the last answer took none.
+    seconds = pl.Series(waited_us, dtype=pl.Int64).clip(0).cast(pl.Float64) / 1e6
     return {
         name: float(seconds.quantile(q, "nearest") or 0.0)
         for name, q in (("delay_p50_s", 0.5), ("delay_p90_s", 0.9), ("delay_max_s", 1.0))
     }
+
+
+def _waited(rows: pa.Table, window: int | None) -> Sequence[int]:
+    last = pl.DataFrame({"at": pl.Series(rows["at"]), "label_at": pl.Series(rows["label_at"])})
+    last = last.sort("label_at", maintain_order=True)
+    if window is not None:
+        last = last.tail(window)
+    return (last["label_at"] - last["at"]).dt.total_microseconds().to_list()

@@ -59,7 +59,8 @@ class LabelCounts:
     """What came of labels, and how late.
 
     A label is unknown where no captured prediction has its id, repeated where the same came before, and a
-    correction where another came before. Delays are those of the labels that count, from the answer on.
+    correction where another came before. Delays are from the answer on, of those labels that count which came
+    last: as many as the window of labels holds.
     """
 
     n_predictions: int = 0

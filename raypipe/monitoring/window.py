@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from raypipe.monitoring.config import MonitoringSettings
 from raypipe.monitoring.quality import JudgedTask
 from raypipe.monitoring.reference import Reference
-from raypipe.monitoring.report import WindowReport
+from raypipe.monitoring.report import LabelCounts, WindowReport
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,27 +26,31 @@ def measure(
     version: str,
     at: datetime,
     seed: int = 0,
+    counts: LabelCounts | None = None,
 ) -> WindowReport:
     """Measure the serving version, whose reference and task are given, on what was captured.
 
     The tables are as `raypipe.data.committer` reads them, in any order. The rows compared with the training
-    rows are the newest ones, whichever version answered them. Equal arguments give an equal report.
+    rows are the newest ones, whichever version answered them. Equal arguments give an equal report. Where the
+    tables hold the newest rows alone, `counts` are those of all.
     """
     from raypipe.data.live import answered_once, decode_inputs
-    from raypipe.monitoring.drift import counts, drift
+    from raypipe.monitoring.drift import counts as counts_of
+    from raypipe.monitoring.drift import drift
     from raypipe.monitoring.labels import join
     from raypipe.monitoring.quality import live_quality
 
-    joined = join(predictions, labels)
+    joined = join(predictions, labels, settings.window_labels)
+    counts = joined.counts if counts is None else counts
     answered = answered_once(predictions)
     newest = answered.slice(max(0, answered.num_rows - settings.window_rows))
-    counted = counts(reference, decode_inputs(newest["inputs"], reference.inputs))
+    counted = counts_of(reference, decode_inputs(newest["inputs"], reference.inputs))
     return WindowReport(
         at=at,
         version=version,
         n_rows=newest.num_rows,
-        n_labels=joined.counts.n_labelled,
+        n_labels=counts.n_labelled,
         quality=live_quality(joined.rows, task, settings, version=version, seed=seed),
         drift=drift(reference, counted, settings),
-        labels=joined.counts,
+        labels=counts,
     )

@@ -54,6 +54,12 @@ def test_row_transform_measures_both() -> None:
     assert result.ratio == result.sklearn_us / result.raypipe_us
 
 
+def test_looks_give_the_same_both_ways() -> None:
+    result = load("looks").measure(n_rows=1_500, n_looks=1)
+    assert result.fold_s > 0 and result.whole_s > 0
+    assert result.fold_bytes > 0
+
+
 @pytest.fixture
 def faults(monkeypatch: pytest.MonkeyPatch) -> str:
     """Return the name of the package, once it can be imported."""

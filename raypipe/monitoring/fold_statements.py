@@ -1,0 +1,85 @@
+"""The statements of `raypipe.monitoring.fold`, and the order that they keep.
+
+Of equal times, the row that was read later is the later; `seq` counts rows as they are read.
+"""
+
+from __future__ import annotations
+
+FORMAT = 1
+"""Of the tables below: a file of another format is folded anew."""
+STREAMS = ("predictions", "labels")
+_NAMES = ("numbers", "versions", "newest", "labels", "known")
+FRESH = (
+    *(f"DROP TABLE IF EXISTS {name}" for name in _NAMES),
+    "CREATE TABLE numbers (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE versions (version TEXT PRIMARY KEY) WITHOUT ROWID",
+    """CREATE TABLE newest (
+        id TEXT PRIMARY KEY, at INTEGER NOT NULL, seq INTEGER NOT NULL, inputs TEXT) WITHOUT ROWID""",
+    "CREATE INDEX newest_order ON newest (at, seq)",
+    """CREATE TABLE labels (
+        id TEXT, at INTEGER, seq INTEGER, label TEXT, PRIMARY KEY (id, at, seq)) WITHOUT ROWID""",
+    """CREATE TABLE known (
+        id TEXT PRIMARY KEY, at INTEGER, seq INTEGER, version TEXT, role TEXT, prediction TEXT,
+        probabilities BLOB, label TEXT, label_at INTEGER) WITHOUT ROWID""",
+    "CREATE INDEX known_version ON known (version, at, seq) WHERE label_at + at IS NOT NULL",
+    "CREATE INDEX known_label ON known (label_at, at, seq) WHERE label_at + at IS NOT NULL",
+)
+ADD = """INSERT INTO numbers (name, value) VALUES (?, ?)
+    ON CONFLICT (name) DO UPDATE SET value = value + excluded.value"""
+
+CLEAR_CAME = (
+    """CREATE TEMP TABLE IF NOT EXISTS came (
+        id TEXT, at INTEGER, seq INTEGER, version TEXT, role TEXT, inputs TEXT, prediction TEXT,
+        probabilities BLOB, label TEXT)""",
+    "CREATE TEMP TABLE IF NOT EXISTS touched (id TEXT PRIMARY KEY) WITHOUT ROWID",
+    "DELETE FROM came",
+    "DELETE FROM touched",
+)
+CAME_ANSWERS = """INSERT INTO came (id, at, seq, version, role, inputs, prediction, probabilities)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
+CAME_LABELS = "INSERT INTO came (id, at, seq, label) VALUES (?, ?, ?, ?)"
+TOUCHED = "INSERT INTO touched SELECT DISTINCT id FROM came"
+
+COUNTED = ("n_predictions", "n_label_ids", "n_labelled", "n_again", "n_corrected")
+COUNT_KNOWN = """SELECT COUNT(at), COUNT(label_at), COUNT(at + label_at)
+    FROM known WHERE id IN (SELECT id FROM touched)"""
+COUNT_LABELS = """SELECT COUNT(before), COUNT(CASE WHEN before <> label THEN 1 END) FROM (
+    SELECT label, LAG(label) OVER (PARTITION BY id ORDER BY at, seq) AS before
+    FROM labels WHERE id IN (SELECT id FROM touched))"""
+
+TAKE_ANSWERS = (
+    "INSERT OR IGNORE INTO versions SELECT DISTINCT version FROM came",
+    """INSERT INTO known (id, at, seq, version, role, prediction, probabilities)
+        SELECT id, at, seq, version, role, prediction, probabilities FROM came WHERE true ORDER BY seq
+        ON CONFLICT (id) DO UPDATE SET at = excluded.at, seq = excluded.seq, version = excluded.version,
+            role = excluded.role, prediction = excluded.prediction, probabilities = excluded.probabilities
+        WHERE known.at IS NULL OR excluded.at >= known.at""",
+    """INSERT INTO newest (id, at, seq, inputs) SELECT id, at, seq, inputs FROM came WHERE true ORDER BY seq
+        ON CONFLICT (id) DO UPDATE SET at = excluded.at, seq = excluded.seq, inputs = excluded.inputs
+        WHERE excluded.at >= newest.at""",
+)
+TAKE_LABELS = (
+    "INSERT INTO labels (id, at, seq, label) SELECT id, at, seq, label FROM came",
+    "INSERT OR IGNORE INTO known (id) SELECT id FROM touched",
+    """UPDATE known SET (label, label_at) = (
+            SELECT label, at FROM labels WHERE labels.id = known.id ORDER BY at DESC, seq DESC LIMIT 1)
+        WHERE id IN (SELECT id FROM touched)""",
+)
+PRUNE = """DELETE FROM newest WHERE (at, seq) < (
+    SELECT at, seq FROM newest ORDER BY at DESC, seq DESC LIMIT 1 OFFSET :last)"""
+"""An answer that fell out of the newest never comes back: those before it only move on, or are replaced."""
+
+_COLUMNS = (
+    "known.id, known.at, known.seq, version, role, {inputs}, prediction, probabilities, label, label_at"
+)
+NEWEST = f"""SELECT {_COLUMNS.format(inputs="inputs")} FROM newest JOIN known USING (id)
+    ORDER BY known.at DESC, known.seq DESC LIMIT :limit"""
+LABELLED = f"""SELECT {_COLUMNS.format(inputs="'{}'")} FROM known
+    WHERE version = :version AND label_at + at IS NOT NULL ORDER BY at DESC, seq DESC LIMIT :limit"""
+_LAST = """(SELECT {} FROM known WHERE known.version = versions.version AND label_at + at IS NOT NULL
+    ORDER BY at DESC, seq DESC LIMIT 1)"""
+LAST_LABELLED = f"""SELECT version FROM (
+        SELECT version, {_LAST.format("at")} AS at, {_LAST.format("seq")} AS seq FROM versions)
+    WHERE at IS NOT NULL ORDER BY at DESC, seq DESC LIMIT :limit"""
+DELAYS = """SELECT label_at - at FROM known WHERE label_at + at IS NOT NULL
+    ORDER BY label_at DESC, at DESC, seq DESC LIMIT :limit"""
