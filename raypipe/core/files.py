@@ -79,6 +79,15 @@ def fsync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
+def make_durable_folder(path: Path) -> None:
+    """Create a folder and its parents where absent, so that their names survive a power cut."""
+    if path.is_dir():
+        return
+    make_durable_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    fsync_folder(path.parent)
+
+
 def fsync_tree(path: Path) -> None:
     """Make every file and name below a folder survive a power cut."""
     for place, _, files in os.walk(path):

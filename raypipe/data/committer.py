@@ -2,7 +2,11 @@
 
 In order: a commit to each table that carries, for each stream, the number of the last segment in it (a Delta
 app transaction); an fsync of data, log entry and folders; only then the segments are deleted. Whoever comes
-after a crash reads that number with the handle that it commits with, and leaves out what is there already.
+after a crash reads that number with the handle that it commits with, leaves out what is there already, and
+makes it durable before it deletes anything.
+
+One committer at a time holds a lock. Should a lock be lost, each commit also carries the committer's epoch,
+so that of two the one that does not know of the other's commit is refused.
 """
 
 from __future__ import annotations
@@ -16,8 +20,9 @@ from pathlib import Path
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from raypipe.core.errors import DataError
-from raypipe.core.files import fsync_folder, storage_errors
+from raypipe.core.clock import Clock, SystemClock
+from raypipe.core.errors import DataError, StorageError
+from raypipe.core.files import fsync_folder, make_durable_folder, storage_errors
 from raypipe.core.home import PipelineHome
 from raypipe.core.ids import canonical_json, sha256_bytes
 from raypipe.data.captured import (
@@ -31,13 +36,22 @@ from raypipe.data.captured import (
 )
 from raypipe.data.frames import read_frames
 from raypipe.data.locks import try_lock
-from raypipe.data.table import Write, commit, compact, open_table, read_version, table_exists
+from raypipe.data.small_files import merge_small
+from raypipe.data.table import Write, commit, open_table, read_version, settle, table_exists
 from raypipe.data.wal import LOCK, OPEN, SEALED
 
 LEASE = "committer.lock"
 DAMAGED = ".damaged"
 BATCH_BYTES = 64 * 1024 * 1024
 COMPACT_FILES = 200
+_CLOCK = SystemClock()
+COMMITTER = "raypipe-committer"
+"""The app transaction that carries the committer's epoch."""
+RETENTION = {
+    "delta.logRetentionDuration": "interval 2 hours",
+    "delta.deletedFileRetentionDuration": "interval 2 hours",
+}
+"""A commit every 5 s makes 17,280 log entries a day; a reader needs none that is older than its own read."""
 
 
 @dataclass(frozen=True)
@@ -85,24 +99,52 @@ class _Read:
     is_damaged: bool
 
 
+@dataclass
+class _Turn:
+    """A committer's epoch, and the one that it expects in each table: the last before it, then its own."""
+
+    epoch: int
+    expected: dict[Path, int]
+
+    @classmethod
+    def next(cls, paths: Sequence[Path]) -> _Turn:
+        """Return the turn after the last one that the tables know of."""
+        found = {path: _epoch_in(DeltaTable(str(path))) if table_exists(path) else 0 for path in paths}
+        return cls(1 + max(found.values()), found)
+
+    def check(self, path: Path, table: DeltaTable) -> None:
+        """Raise StorageError where another committer has written to a table since this turn began."""
+        found, expected = _epoch_in(table), self.expected[path]
+        if found != expected:
+            raise StorageError(
+                f"{path} was written by another committer, of epoch {found}, since this one of epoch "
+                f"{self.epoch} began; it leaves the rest to that one."
+            )
+
+
 def commit_once(
     folder: PipelineHome,
     *,
+    clock: Clock = _CLOCK,
     batch_bytes: int = BATCH_BYTES,
     compact_files: int = COMPACT_FILES,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> CommitReport:
     """Move all sealed segments, and those of writers that have died, to the tables; raises StorageError.
 
-    `on_step` hears of each step once it is done.
+    Where a table has more than `compact_files` small files, they are merged. `on_step` hears of each step
+    once it is done.
     """
     with storage_errors(folder.wal):
-        folder.wal.mkdir(parents=True, exist_ok=True)
+        make_durable_folder(folder.wal)
         lease = try_lock(folder.wal / LEASE)
         if lease is None:
             return CommitReport(is_busy=True)
         try:
-            return _commit_all(folder, batch_bytes, compact_files, on_step)
+            report = _commit_all(folder, batch_bytes, on_step)
+            if report.n_segments:
+                _merge_small(folder, clock, compact_files, on_step)
+            return report
         finally:
             os.close(lease)
 
@@ -128,25 +170,24 @@ def read_labels(
     return _read_all(folder.labels, label_schema(), None, since, until)
 
 
-def _commit_all(
-    folder: PipelineHome, batch_bytes: int, compact_files: int, on_step: Callable[[str], None]
-) -> CommitReport:
+def _commit_all(folder: PipelineHome, batch_bytes: int, on_step: Callable[[str], None]) -> CommitReport:
     report = CommitReport()
     dead = _seal_of_the_dead(folder.wal)
     on_step("sealed")
-    for batch in _batches(_pending(folder.wal), batch_bytes):
-        report += _move(folder, batch, on_step)
+    batches = list(_batches(_pending(folder.wal), batch_bytes))
+    if batches:
+        turn = _Turn.next((folder.predictions, folder.labels))
+        for batch in batches:
+            report += _move(folder, turn, batch, on_step)
     for stream in dead:
         _remove_if_empty(stream)
-    for path in (folder.predictions, folder.labels):
-        if (
-            report.n_segments
-            and table_exists(path)
-            and len(DeltaTable(str(path)).file_uris()) > compact_files
-        ):
-            compact(path)
-            on_step("compacted")
     return report
+
+
+def _merge_small(folder: PipelineHome, clock: Clock, more_than: int, on_step: Callable[[str], None]) -> None:
+    for path in (folder.predictions, folder.labels):
+        if table_exists(path) and merge_small(path, clock, more_than=more_than):
+            on_step("compacted")
 
 
 def _streams(wal: Path) -> list[Path]:
@@ -185,15 +226,19 @@ def _batches(pending: Sequence[_Pending], batch_bytes: int) -> Iterator[list[_Pe
         yield batch
 
 
-def _move(folder: PipelineHome, batch: Sequence[_Pending], on_step: Callable[[str], None]) -> CommitReport:
+def _move(
+    folder: PipelineHome, turn: _Turn, batch: Sequence[_Pending], on_step: Callable[[str], None]
+) -> CommitReport:
     read = [_read(pending) for pending in batch]
     n_predictions = _append(
+        turn,
         folder.predictions,
         prediction_schema(),
         [(one.pending, prediction_table(one.predictions)) for one in read if one.predictions],
     )
     on_step("predictions committed")
     n_labels = _append(
+        turn,
         folder.labels,
         label_schema(),
         [(one.pending, label_table(one.labels)) for one in read if one.labels],
@@ -231,13 +276,17 @@ def _read(pending: _Pending) -> _Read:
     return _Read(pending, tuple(predictions), tuple(labels), segment.n_torn_bytes, is_damaged)
 
 
-def _append(path: Path, schema: pa.Schema, parts: Sequence[tuple[_Pending, pa.Table]]) -> int:
+def _append(turn: _Turn, path: Path, schema: pa.Schema, parts: Sequence[tuple[_Pending, pa.Table]]) -> int:
     """Commit the parts that the table does not hold yet, and return their number of rows."""
     if not parts:
         return 0
-    table = open_table(path, schema)
+    table = open_table(path, schema, RETENTION)
+    turn.check(path, table)
     held = {one.stream: table.transaction_version(one.stream) or 0 for one, _ in parts}
     new = [(one, rows) for one, rows in parts if one.number > held[one.stream]]
+    if len(new) < len(parts):
+        # Whoever committed the others may have died before that was durable.
+        settle(path)
     if not new:
         return 0
     numbers: dict[str, int] = {}
@@ -246,8 +295,13 @@ def _append(path: Path, schema: pa.Schema, parts: Sequence[tuple[_Pending, pa.Ta
     rows = pa.concat_tables(part for _, part in new)
     # Named by what is in it: a committer that believes itself alone writes the same bytes or another file.
     name = sha256_bytes(canonical_json([[one.stream, one.number] for one, _ in new]))[:16]
-    commit(table, path, Write(rows, name, numbers), mode="append")
+    commit(table, path, Write(rows, name, {**numbers, COMMITTER: turn.epoch}), mode="append")
+    turn.expected[path] = turn.epoch
     return int(rows.num_rows)
+
+
+def _epoch_in(table: DeltaTable) -> int:
+    return table.transaction_version(COMMITTER) or 0
 
 
 def _clear(one: _Read) -> None:

@@ -19,12 +19,10 @@ from deltalake import DeltaTable, Schema
 from pyarrow import parquet
 
 from raypipe.core.errors import StorageError
-from raypipe.core.files import fsync_folder, storage_errors
+from raypipe.core.files import fsync_folder, make_durable_folder, storage_errors
 from raypipe.data.locks import locked
-from raypipe.data.table import KEEP_EVERY_VERSION, fsync_file, make_entry_durable, open_table
+from raypipe.data.table import CHECKPOINT_EVERY, KEEP_EVERY_VERSION, checkpoint, fsync_file, open_table
 
-CHECKPOINT_EVERY = 100
-"""Log entries between two checkpoints; a reader starts at the last one."""
 _TRIES = 10
 
 
@@ -34,7 +32,7 @@ def hold(path: Path, schema: pa.Schema, files: Sequence[str], *, id: str, at: da
     Where it holds them already, nothing is written. `id` is noted in the log. Raises StorageError.
     """
     with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_durable_folder(path.parent)
         with locked(path.with_suffix(".lock")):
             for _ in range(_TRIES):
                 table = open_table(path, schema, KEEP_EVERY_VERSION)
@@ -47,7 +45,7 @@ def hold(path: Path, schema: pa.Schema, files: Sequence[str], *, id: str, at: da
                     "operationParameters": {},
                     "dataVersion": id,
                 }
-                if _commit(path, table.version() + 1, [{"commitInfo": note}, *actions]):
+                if write_entry(path, table.version() + 1, [{"commitInfo": note}, *actions]):
                     return int(table.version() + 1)
     raise StorageError(f"{path} is written by another process all the time; end it, and run again.")
 
@@ -63,7 +61,7 @@ def _actions(
         yield {"remove": {"path": name, "deletionTimestamp": _ms(at), "dataChange": True}}
     for name in files:
         if name not in now:
-            yield {"add": _added(path / name)}
+            yield {"add": added_action(path / name)}
 
 
 def _metadata(table: DeltaTable, schema: str) -> Mapping[str, Any]:
@@ -78,7 +76,7 @@ def _metadata(table: DeltaTable, schema: str) -> Mapping[str, Any]:
     }
 
 
-def _added(file: Path) -> Mapping[str, Any]:
+def added_action(file: Path) -> Mapping[str, Any]:
     found = file.stat()
     return {
         "path": file.name,
@@ -90,7 +88,7 @@ def _added(file: Path) -> Mapping[str, Any]:
     }
 
 
-def _commit(path: Path, version: int, actions: Sequence[Mapping[str, Any]]) -> bool:
+def write_entry(path: Path, version: int, actions: Sequence[Mapping[str, Any]]) -> bool:
     """Write a log entry; return False where another writer has taken its number."""
     log = path / "_delta_log"
     entry = log / f"{version:020d}.json"
@@ -107,8 +105,7 @@ def _commit(path: Path, version: int, actions: Sequence[Mapping[str, Any]]) -> b
         temporary.unlink(missing_ok=True)
     fsync_folder(log)
     if version % CHECKPOINT_EVERY == 0:
-        DeltaTable(str(path)).create_checkpoint()
-        make_entry_durable(path, version)
+        checkpoint(path)
     return True
 
 

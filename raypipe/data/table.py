@@ -1,8 +1,9 @@
 """Delta tables on a local file system that survive a power cut once a write has returned.
 
 deltalake's own writer neither fsyncs nor keeps the order of rows. So data files are written here, made
-durable, and only then named in the log; then the log entry is made durable. Opening a table for writing
-removes a newest log entry of zero bytes, which only a write that never returned can have left.
+durable, and only then named in the log; then the log entry is made durable. Old entries are cleaned up only
+once the checkpoint that stands for them is durable. Opening a table for writing removes what only writes that
+never returned can have left: newest log entries and a newest checkpoint that are torn.
 """
 
 from __future__ import annotations
@@ -18,16 +19,19 @@ from operator import and_
 from pathlib import Path
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction
 from pyarrow import dataset, fs, parquet
 
 from raypipe.core.errors import DataError, StorageError
-from raypipe.core.files import fsync_folder, storage_errors
+from raypipe.core.files import fsync_folder, make_durable_folder, storage_errors
 
 _KEEP = "interval 3650 days"
 KEEP_EVERY_VERSION = {"delta.logRetentionDuration": _KEEP, "delta.deletedFileRetentionDuration": _KEEP}
+CHECKPOINT_EVERY = 100
+"""Log entries between two checkpoints; a reader starts at the last one."""
+_NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 _FILE_ROWS = 1_000_000
 _GROUP_ROWS = 128 * 1024
 
@@ -49,25 +53,45 @@ def table_exists(path: Path) -> bool:
 def open_table(path: Path, schema: pa.Schema, configuration: dict[str, str] | None = None) -> DeltaTable:
     """Open a table for writing, creating it where absent; raises StorageError."""
     with storage_errors(path):
-        path.mkdir(parents=True, exist_ok=True)
-        remove_torn_entry(path)
+        make_durable_folder(path)
+        remove_torn(path)
         try:
             return DeltaTable(str(path))
         except TableNotFoundError:
             made = DeltaTable.create(str(path), schema, mode="ignore", configuration=configuration)
             make_entry_durable(path, 0)
             fsync_folder(path)
-            fsync_folder(path.parent)
             return made
 
 
-def remove_torn_entry(path: Path) -> bool:
-    """Remove a newest log entry of zero bytes, the trace of a power cut; return whether there was one."""
-    entries = sorted((path / "_delta_log").glob("*.json"))
-    if not entries or entries[-1].stat().st_size:
-        return False
-    entries[-1].unlink()
-    return True
+def remove_torn(path: Path) -> bool:
+    """Remove newest log entries, and a newest checkpoint, that a power cut has torn; return whether any was.
+
+    A write of any of them has not returned, so nobody was told of it.
+    """
+    log, n_removed = path / "_delta_log", 0
+    found = sorted(log.iterdir()) if log.is_dir() else []
+    for entry in reversed([one for one in found if one.suffix == ".json"]):
+        if _is_whole_entry(entry):
+            break
+        entry.unlink()
+        n_removed += 1
+    checkpoints = [one for one in found if ".checkpoint." in one.name and one.suffix == ".parquet"]
+    if checkpoints and not _is_whole_parquet(checkpoints[-1]):
+        checkpoints[-1].unlink()
+        n_removed += 1
+    pointer = log / "_last_checkpoint"
+    if pointer.exists() and not _is_whole_pointer(pointer):
+        pointer.unlink()
+        n_removed += 1
+    return n_removed > 0
+
+
+def settle(path: Path) -> None:
+    """Make all of the log durable: whoever wrote its newest entries may have died before they were."""
+    for entry in (path / "_delta_log").iterdir():
+        fsync_file(entry)
+    fsync_folder(path / "_delta_log")
 
 
 def commit(table: DeltaTable, path: Path, write: Write, *, mode: str) -> int:
@@ -86,36 +110,32 @@ def commit(table: DeltaTable, path: Path, write: Write, *, mode: str) -> int:
             commit_properties=CommitProperties(
                 app_transactions=[Transaction(app, number) for app, number in write.transactions.items()]
             ),
+            post_commithook_properties=_NO_HOOKS,
         )
     except CommitFailedError as error:
         raise StorageError(f"{path} was written by another process at the same time: {error}.") from error
     version = _entry_with(path, before + 1, files[0] if files else None)
     make_entry_durable(path, version)
+    if version % CHECKPOINT_EVERY == 0:
+        checkpoint(path)
     return version
 
 
 def make_entry_durable(path: Path, version: int) -> None:
-    """Fsync a log entry, the checkpoint written after it if any, and the log's folder."""
+    """Fsync a log entry and the log's folder."""
     log = path / "_delta_log"
     fsync_file(log / f"{version:020d}.json")
-    for checkpoint in (*log.glob(f"{version:020d}.checkpoint*.parquet"), *log.glob("_last_checkpoint")):
-        fsync_file(checkpoint)
     fsync_folder(log)
 
 
-def compact(path: Path) -> None:
-    """Merge small data files into large ones, and delete what no reader of the last 7 days needs.
-
-    Not for a table whose every version is kept.
-    """
-    with storage_errors(path):
-        table = DeltaTable(str(path))
-        table.optimize.compact()
-        entry = path / "_delta_log" / f"{table.version():020d}.json"
-        for name in added_files(entry):
-            fsync_file(path / name)
-        make_entry_durable(path, table.version())
-        table.vacuum(dry_run=False)
+def checkpoint(path: Path) -> None:
+    """Write a checkpoint of the newest version; once it is durable, clean up entries past their retention."""
+    table, log = DeltaTable(str(path)), path / "_delta_log"
+    table.create_checkpoint()
+    for written in (*log.glob(f"{table.version():020d}.checkpoint*.parquet"), *log.glob("_last_checkpoint")):
+        fsync_file(written)
+    fsync_folder(log)
+    table.cleanup_metadata()
 
 
 def added_files(entry: Path) -> list[str]:
@@ -179,7 +199,7 @@ def write_files(path: Path, stem: str, rows: pa.Table) -> tuple[str, ...]:
     Their names start with `stem`; a file that exists is never written over. Raises StorageError.
     """
     with storage_errors(path):
-        path.mkdir(parents=True, exist_ok=True)
+        make_durable_folder(path)
         stem = _unused(path, stem)
         names = []
         for number, start in enumerate(range(0, rows.num_rows, _FILE_ROWS)):
@@ -214,6 +234,28 @@ def fsync_file(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _is_whole_entry(entry: Path) -> bool:
+    try:
+        lines = entry.read_text(encoding="utf-8").splitlines()
+        return bool(lines) and all(isinstance(json.loads(line), dict) for line in lines)
+    except ValueError:
+        return False
+
+
+def _is_whole_parquet(file: Path) -> bool:
+    with file.open("rb") as found:
+        n_bytes = found.seek(0, os.SEEK_END)
+        found.seek(max(0, n_bytes - 4))
+        return found.read() == b"PAR1"
+
+
+def _is_whole_pointer(file: Path) -> bool:
+    try:
+        return isinstance(json.loads(file.read_bytes()), dict)
+    except ValueError:
+        return False
 
 
 def _unused(path: Path, stem: str) -> str:

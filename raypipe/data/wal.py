@@ -20,7 +20,7 @@ from typing import Protocol
 
 from raypipe.core.clock import Clock
 from raypipe.core.errors import StorageError
-from raypipe.core.files import fsync_folder, storage_errors
+from raypipe.core.files import fsync_folder, make_durable_folder, storage_errors
 from raypipe.data.frames import frame
 from raypipe.data.locks import try_lock
 
@@ -132,7 +132,7 @@ class WalWriter:
         with _wal_errors(self.folder):
             if self.folder.exists():
                 raise StorageError(f"{self.folder} exists: every writer needs a stream name of its own.")
-            staged.mkdir(parents=True, exist_ok=True)
+            make_durable_folder(staged)
             self._lease = try_lock(staged / LOCK)
             # Renamed once it is locked, so that no committer ever takes this stream for a dead one.
             staged.rename(self.folder)

@@ -91,6 +91,7 @@ class Fold:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with closing(sqlite3.connect(path, isolation_level=None)) as session:
                     session.execute("PRAGMA temp_store = MEMORY")
+                    session.execute("PRAGMA cache_size = -65536")
                     session.execute("BEGIN IMMEDIATE")
                     yield session
                     session.execute("COMMIT")

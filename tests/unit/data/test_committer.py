@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
+from raypipe.core.errors import StorageError
 from raypipe.core.home import Home, PipelineHome
+from raypipe.data import committer
 from raypipe.data.captured import LabelRecord, PredictionRecord, encode
-from raypipe.data.committer import LEASE, commit_once, read_labels, read_predictions
+from raypipe.data.committer import COMMITTER, LEASE, RETENTION, commit_once, read_labels, read_predictions
 from raypipe.data.frames import frame
 from raypipe.data.locks import try_lock
+from raypipe.data.table import open_table
 from raypipe.data.wal import WalWriter
 from raypipe.testing import FakeClock
 
@@ -242,3 +245,89 @@ def test_each_table_remembers_the_last_segment_of_each_stream(folder: PipelineHo
     commit_once(folder)
     assert DeltaTable(str(folder.predictions)).transaction_version("s1") == 2
     assert DeltaTable(str(folder.labels)).transaction_version("s2") is None
+
+
+def test_tables_say_how_long_their_log_is_kept(folder: PipelineHome) -> None:
+    fill(folder)
+    commit_once(folder)
+    for path in (folder.predictions, folder.labels):
+        assert DeltaTable(str(path)).metadata().configuration == RETENTION
+
+
+def test_each_round_has_an_epoch_of_its_own(folder: PipelineHome) -> None:
+    log = writer(folder)
+    for number in (1, 2):
+        log.append(prediction(number))
+        log.seal()
+        commit_once(folder)
+        assert DeltaTable(str(folder.predictions)).transaction_version(COMMITTER) == number
+    log.close()
+
+
+@pytest.fixture
+def no_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lock between committers holds nobody back; those of the writers do."""
+
+    def lock(path: Path) -> int | None:
+        return os.open(path, os.O_RDWR | os.O_CREAT) if path.name == LEASE else try_lock(path)
+
+    monkeypatch.setattr(committer, "try_lock", lock)
+
+
+@pytest.mark.usefixtures("no_lease")
+def test_a_committer_that_another_overtook_between_its_commits_is_refused(folder: PipelineHome) -> None:
+    fill(folder)
+    done: list[str] = []
+
+    def overtaken(step: str) -> None:
+        done.append(step)
+        if done.count("predictions committed") == 1 and step == "predictions committed":
+            commit_once(folder)
+
+    with pytest.raises(StorageError, match="written by another committer, of epoch 2"):
+        commit_once(folder, on_step=overtaken)
+    assert "segment cleared" not in done
+    assert ids(folder) == EXPECTED
+
+
+@pytest.mark.usefixtures("no_lease")
+def test_a_committer_that_another_overtook_is_refused_at_the_commit_itself(
+    folder: PipelineHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(folder)
+
+    def overtaken(*given: object) -> DeltaTable:
+        table = open_table(*given)  # type: ignore[arg-type]
+        monkeypatch.setattr(committer, "open_table", open_table)
+        commit_once(folder)
+        return table
+
+    monkeypatch.setattr(committer, "open_table", overtaken)
+    with pytest.raises(StorageError, match="written by another process at the same time"):
+        commit_once(folder)
+    assert ids(folder) == EXPECTED
+
+
+def test_what_a_dead_committer_committed_is_durable_before_its_segments_go(
+    folder: PipelineHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(folder)
+
+    def crash(step: str) -> None:
+        if step == "labels committed":
+            raise Crash
+
+    with pytest.raises(Crash):
+        commit_once(folder, on_step=crash)
+    synced: list[str] = []
+    real, steps = os.fsync, list[str]()
+
+    def fsync(descriptor: int) -> None:
+        if "segment cleared" not in steps:
+            synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert commit_once(folder, on_step=steps.append).n_predictions == 0
+    for path in (folder.predictions, folder.labels):
+        assert str(path / "_delta_log" / f"{1:020d}.json") in synced

@@ -95,7 +95,7 @@ def test_a_number_that_another_writer_took_is_left_to_it(
 
 
 def test_a_table_written_all_the_time_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_commit", lambda *_: False)
+    monkeypatch.setattr(module, "write_entry", lambda *_: False)
     with pytest.raises(StorageError, match="written by another process all the time"):
         hold(tmp_path / "t", INTEGERS, [write(tmp_path / "t", "a", 1)], id="d-1", at=AT)
 

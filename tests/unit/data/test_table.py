@@ -16,10 +16,9 @@ from raypipe.data.table import (
     Write,
     added_files,
     commit,
-    compact,
     open_table,
     read_version,
-    remove_torn_entry,
+    remove_torn,
     table_exists,
 )
 
@@ -55,7 +54,7 @@ def test_an_entry_torn_by_a_power_cut_is_removed_and_written_anew(tmp_path: Path
     torn.touch()
     assert append(path, ROWS.slice(3), "d-2") == version + 1
     assert read_version(path, version + 1) == pa.concat_tables([ROWS, ROWS.slice(3)])
-    assert not remove_torn_entry(path)
+    assert not remove_torn(path)
 
 
 def test_a_stale_handle_with_the_same_transaction_is_refused(tmp_path: Path) -> None:
@@ -111,16 +110,6 @@ def test_a_full_disk_is_a_sentence_and_leaves_the_table_as_it_was(
     assert read_version(path, None) == ROWS
     assert len(list(path.glob("*.parquet"))) == 1
     assert append(path, ROWS, "d-2") == version + 1
-
-
-def test_compaction_keeps_every_row(tmp_path: Path) -> None:
-    path = tmp_path / "t"
-    for number in range(5):
-        table = open_table(path, ROWS.schema)
-        commit(table, path, Write(ROWS.slice(2 * number, 2), str(number)), mode="append")
-    compact(path)
-    assert len(DeltaTable(str(path)).file_uris()) == 1
-    assert sorted(read_version(path, None)["x"].to_pylist()) == list(range(10))
 
 
 def test_whether_a_table_exists(tmp_path: Path) -> None:

@@ -28,12 +28,14 @@ from raypipe.data.captured import (
 from raypipe.data.committer import read_labels, read_predictions
 from raypipe.data.profile import Profile
 from raypipe.data.schema import schema_columns
-from raypipe.data.table import Write, commit, compact, open_table
+from raypipe.data.small_files import merge_small
+from raypipe.data.table import Write, commit, open_table
 from raypipe.monitoring.config import MonitoringSettings
 from raypipe.monitoring.fold import Fold
 from raypipe.monitoring.reference import Reference
 from raypipe.monitoring.report import WindowReport
 from raypipe.monitoring.window import measure
+from raypipe.testing import FakeClock
 from raypipe.training.task import Task
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -129,7 +131,7 @@ def test_a_fold_gives_what_the_whole_tables_give(
                 case "damage" if grown.folder.fold.exists():
                     grown.folder.fold.write_bytes(b"no database, as far as anybody can tell" * 30)
                 case "compact" if (grown.folder.predictions / "_delta_log").exists():
-                    compact(grown.folder.predictions)
+                    merge_small(grown.folder.predictions, FakeClock(), more_than=1)
         assert grown.seen(fold, version) == grown.whole(version)
         assert grown.seen(grown.fold(), version) == grown.whole(version)
 
