@@ -37,7 +37,7 @@ from raypipe.data.captured import (
 from raypipe.data.frames import read_frames
 from raypipe.data.locks import try_lock
 from raypipe.data.small_files import merge_small
-from raypipe.data.table import Write, commit, open_table, read_version, settle, table_exists
+from raypipe.data.table import Write, commit, open_table, read_version, remove_torn, settle, table_exists
 from raypipe.data.wal import LOCK, OPEN, SEALED
 
 LEASE = "committer.lock"
@@ -174,6 +174,9 @@ def _commit_all(folder: PipelineHome, batch_bytes: int, on_step: Callable[[str],
     report = CommitReport()
     dead = _seal_of_the_dead(folder.wal)
     on_step("sealed")
+    for path in (folder.predictions, folder.labels):
+        # Also where nothing is to move: a reader does not open a table with a torn newest entry.
+        remove_torn(path)
     batches = list(_batches(_pending(folder.wal), batch_bytes))
     if batches:
         turn = _Turn.next((folder.predictions, folder.labels))

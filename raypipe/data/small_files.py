@@ -18,7 +18,7 @@ from raypipe.core.clock import Clock
 from raypipe.core.files import fsync_folder, storage_errors
 from raypipe.core.ids import canonical_json, sha256_bytes
 from raypipe.data.holding import added_action, write_entry
-from raypipe.data.table import fsync_file, remove_torn, settle
+from raypipe.data.table import fsync_file, remove_torn
 
 LARGE_BYTES = 128 * 1024 * 1024
 """A file as large as this is merged no more."""
@@ -53,8 +53,9 @@ def merge_small(path: Path, clock: Clock, *, more_than: int, large_bytes: int = 
         note = {"timestamp": at_ms, "operation": "OPTIMIZE", "operationParameters": {}}
         if not actions or not write_entry(path, table.version() + 1, [{"commitInfo": note}, *actions]):
             return False
-        DeltaTable(str(path)).vacuum(dry_run=False, full=True)
-        settle(path)
+        # Its own deletion writes entries that are not durable, and a gap among entries closes a table.
+        for name in DeltaTable(str(path)).vacuum(dry_run=True, full=True):
+            (path / name).unlink(missing_ok=True)
         return True
 
 

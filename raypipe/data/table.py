@@ -252,10 +252,12 @@ def _is_whole_parquet(file: Path) -> bool:
 
 
 def _is_whole_pointer(file: Path) -> bool:
+    """Whether a file says which checkpoint is the last, and that one is there."""
     try:
-        return isinstance(json.loads(file.read_bytes()), dict)
-    except ValueError:
+        version = int(json.loads(file.read_bytes())["version"])
+    except (ValueError, TypeError, KeyError):
         return False
+    return any(file.parent.glob(f"{version:020d}.checkpoint*.parquet"))
 
 
 def _unused(path: Path, stem: str) -> str:
