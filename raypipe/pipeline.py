@@ -210,6 +210,7 @@ class Loop:
         remove_leftovers(folder.runs, folder.staging)
         content = prepared.content(data.content, self.config.training, frameworks())
         with open_run(folder.runs / run, content=content, data=data.id, fresh=force) as kept:
+            self._check_kept(data)
             before = kept.before(self.config.training.budget.trials)
             for finished in before:
                 self._say("resume", finished)
@@ -218,6 +219,15 @@ class Loop:
             learned = learned.beside_the_last(self.registry, folder)
             version = self.register(run, data, prepared, learned)
         return Outcome(run, data, version, learned.leaderboard, True, before, learned.importance)
+
+    def _check_kept(self, data: DataVersion) -> None:
+        """Refuse rows that were removed since they were read; from now on the run's folder keeps them."""
+        from raypipe.data.turns import turn
+
+        with turn(self.config.folder, self.progress):
+            known = self.registry.data_version(self.config.name, data.id)
+        if known is not None and known.removed_at is not None:
+            readable([known], data.id)
 
     def _learn(self, kept: RunFolder, prepared: Prepared) -> Learned:
         from raypipe.training.learned import Learned, judged_before, weighed_before

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from raypipe.data.diff import VersionDiff
+    from raypipe.data.retention import Collected
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,38 @@ class PipelineData:
                 parts=parts_of(self.config, self.registry, found),
             )
         )
+
+    def collect_garbage(self, *, dry_run: bool = False) -> Collected:
+        """Remove the versions that `data.retention` does not keep, with all files that no other needs.
+
+        The newest version stays, and those that a model or an unfinished run names. With `dry_run` nothing is
+        removed. Raises StorageError.
+        """
+        from raypipe.data.retention import collect_garbage
+
+        return collect_garbage(
+            self.config.folder,
+            self._versions,
+            self.config.data.retention,
+            self._pins,
+            clock=self.clock,
+            dry_run=dry_run,
+            progress=self.progress,
+        )
+
+    def _pins(self) -> dict[str, str]:
+        """Return the versions that models and runs need, each with the reason."""
+        from raypipe.training.kept import begun
+
+        models = self.registry.model_versions(self.config.name)
+        done = {model.run for model in models}
+        runs = {
+            data: f"the run {run} began on it and is not over"
+            for run, data in begun(self.config.folder.runs).items()
+            if run not in done
+        }
+        # Of several models the oldest is named.
+        return runs | {one.data_version: f"{one.version} was trained on it" for one in models}
 
     @property
     def _versions(self) -> PipelineVersions:

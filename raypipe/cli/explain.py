@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from raypipe.cli.output import emit, table
+from raypipe.cli.output import emit, size, table
 from raypipe.core.ids import Json
 
 if TYPE_CHECKING:
     from raypipe.api.explain import Explanation, Planned
     from raypipe.config.settings import Config
-
-_UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
 def explained(config: Config, as_json: bool, *, serve: bool, force: bool, data: str | None = None) -> None:
@@ -37,7 +35,7 @@ def _lines(found: Explanation) -> Iterator[str]:
 def _row(one: Planned) -> tuple[str, ...]:
     rows = "" if one.n_rows is None else f"{one.n_rows:,}"
     where = "" if one.action == "skip" else one.where
-    return (one.stage, one.action, rows, _size(one.n_bytes), where, _with(one.resources))
+    return (one.stage, one.action, rows, size(one.n_bytes), where, _with(one.resources))
 
 
 def _with(resources: Mapping[str, Json]) -> str:
@@ -50,12 +48,5 @@ def _with(resources: Mapping[str, Json]) -> str:
         replicas = f"{resources['min_replicas']} to {resources['max_replicas']}"
         said.append(f"{replicas} replicas, {resources['cpus_per_replica']} CPU each")
     memory = resources.get("memory_bytes")
-    said += [f"about {_size(memory)} of memory"] if isinstance(memory, int) else []
+    said += [f"about {size(memory)} of memory"] if isinstance(memory, int) else []
     return ", ".join(said)
-
-
-def _size(n_bytes: int | None) -> str:
-    if n_bytes is None:
-        return ""
-    scale, unit = next(((scale, unit) for scale, unit in _UNITS if n_bytes >= scale), (1, "B"))
-    return f"{n_bytes / scale:.3g} {unit}"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 ConfigArgument = Annotated[str, typer.Argument(help="The config file of the pipeline.", metavar="CONFIG")]
+_UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 DEFAULT_CONFIG = "raypipe.yaml"
 
 
@@ -48,6 +49,14 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]
             for cell, width, is_number in zip(row, widths, right, strict=True)
         )
         yield "  ".join(line).rstrip()
+
+
+def size(n_bytes: int | None) -> str:
+    """Return a number of bytes in the unit that suits it; empty where it is not known."""
+    if n_bytes is None:
+        return ""
+    scale, unit = next(((scale, unit) for scale, unit in _UNITS if n_bytes >= scale), (1, "B"))
+    return f"{n_bytes / scale:.3g} {unit}"
 
 
 def opened(config: str) -> tuple[Config, Registry]:

@@ -1,4 +1,4 @@
-"""`raypipe data diff`: what is different between two data versions."""
+"""`raypipe data diff` and `gc`: data versions beside each other, and how those go that nothing keeps."""
 
 from __future__ import annotations
 
@@ -7,21 +7,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raypipe.cli.output import DEFAULT_CONFIG, ConfigArgument, JsonOption, emit, table
+from raypipe.cli.output import DEFAULT_CONFIG, ConfigArgument, JsonOption, emit, size, table
 
 if TYPE_CHECKING:
     from raypipe.api.data import PipelineData
     from raypipe.data.diff import ColumnChange, VersionDiff
+    from raypipe.data.retention import Collected
     from raypipe.data.row_differences import RowDifferences
     from raypipe.data.schema import Column
     from raypipe.data.shifts import ColumnShift, Measure
 
 _NOTHING = "-"
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")]
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add this module's command."""
-    app.command()(diff)
+    """Add this module's commands."""
+    for command in (diff, gc):
+        app.command()(command)
 
 
 def diff(
@@ -41,6 +44,19 @@ def diff(
     emit(found.to_json(), as_json, lambda: _lines(found))
 
 
+def gc(
+    config: ConfigArgument = DEFAULT_CONFIG,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove the data versions that data.retention does not keep, and files that no version needs.
+
+    The newest version stays, and so do those that a model or an unfinished run names.
+    """
+    found = data_of(config).collect_garbage(dry_run=dry_run)
+    emit(found.to_json(), as_json, lambda: _collected_lines(found))
+
+
 def data_of(config: str) -> PipelineData:
     """Return the data versions of the pipeline that a config describes."""
     from raypipe.api.pipeline import load
@@ -48,6 +64,18 @@ def data_of(config: str) -> PipelineData:
 
     with shown() as progress:
         return load(config, progress=progress).data
+
+
+def _collected_lines(found: Collected) -> Iterator[str]:
+    would = "would be " if found.is_dry else ""
+    for id in found.removed:
+        yield f"{id} {would}removed"
+    for one in found.kept:
+        yield f"{one.id} stays: {one.why}"
+    yield (
+        f"{would}deleted: {found.n_files:,} files, {size(found.n_bytes)}; "
+        f"{found.n_fragments:,} fragments that no version holds"
+    )
 
 
 def _lines(found: VersionDiff) -> Iterator[str]:

@@ -68,6 +68,18 @@ class SplitSettings(Settings):
         return self
 
 
+class RetentionSettings(Settings):
+    """Which data versions `raypipe data gc` keeps: those that either rule keeps; without both, all.
+
+    The newest version, and those that models or unfinished runs name, are kept whatever is said here.
+    """
+
+    keep_last: Annotated[int, Field(ge=1)] | None = None
+    """So many of the newest versions."""
+    keep_days: Annotated[float, Field(gt=0)] | None = None
+    """Versions younger than so many days."""
+
+
 class DataSettings(Settings):
     """Where rows come from, what they must be, and how they are split."""
 
@@ -84,6 +96,7 @@ class DataSettings(Settings):
     """Columns that are no features: leaks, identifiers, what is known only afterwards."""
     contract: ContractSettings = ContractSettings()
     split: SplitSettings = SplitSettings()
+    retention: RetentionSettings = RetentionSettings()
 
     @field_validator("key", mode="before")
     @classmethod

@@ -144,6 +144,13 @@ def added_files(entry: Path) -> list[str]:
     return [action["add"]["path"] for action in actions if "add" in action]
 
 
+def held_files(path: Path) -> frozenset[str]:
+    """Return the data files that the newest version of a table names; none where there is no table."""
+    if not table_exists(path):
+        return frozenset()
+    return frozenset(pa.table(DeltaTable(str(path)).get_add_actions())["path"].to_pylist())
+
+
 def read_version(
     path: Path,
     version: int | None,

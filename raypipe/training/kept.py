@@ -146,6 +146,12 @@ def data_of(path: Path) -> str | None:
     return None if begun is None else str(begun["data"])
 
 
+def begun(runs: Path) -> dict[str, str]:
+    """Return the runs that have a folder, each with the data version that it was begun on."""
+    found = {path.name: data_of(path) for path in sorted(runs.glob("*/"))}
+    return {run: data for run, data in found.items() if data is not None}
+
+
 def stages_finished(path: Path) -> tuple[str, ...]:
     """Return the stages of a run that are finished, in their order."""
     if not (path / _RACE).exists():

@@ -1,4 +1,4 @@
-"""`raypipe data diff`, and reading any version from Python."""
+"""`raypipe data diff` and `gc`, and reading any version from Python."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pytest
 
 import raypipe
 from raypipe.core.errors import DataError, UnknownVersion
+from raypipe.registry.manifest import ManifestDraft
+from raypipe.training.kept import open_run
 
 Command = Callable[..., Any]
 
@@ -82,3 +84,44 @@ def test_explain_tells_of_a_named_version(grown: Path, command: Command) -> None
     assert found["data_version"] == first
     collect = found["stages"][0]
     assert (collect["action"], collect["n_rows"]) == ("skip", 3)
+
+
+def test_gc_keeps_everything_unless_told(grown: Path, command: Command) -> None:
+    first, second = ids(grown)
+    lines = command("data", "gc", str(grown)).text.splitlines()
+    assert lines == [
+        f"{second} stays: it is the newest",
+        f"{first} stays: data.retention keeps every version",
+        "deleted: 0 files, 0 B; 0 fragments that no version holds",
+    ]
+
+
+def test_gc_removes_what_it_said_it_would(grown: Path, command: Command) -> None:
+    first, _ = ids(grown)
+    grown.write_text(grown.read_text().replace("label: group", "label: group\n  retention: {keep_last: 1}"))
+    told = command("data", "gc", str(grown), "--dry-run", "--json").json
+    assert (told["removed"], told["n_files"], told["is_dry"]) == ([first], 2, True)
+    assert f"{first} would be removed" in command("data", "gc", str(grown), "--dry-run").text
+    assert raypipe.load(grown).data.rows(first).num_rows == 3
+    done = command("data", "gc", str(grown), "--json").json
+    assert (done["removed"], done["n_bytes"]) == ([first], told["n_bytes"])
+    with pytest.raises(DataError, match=f"^{first} was removed on .* by `raypipe data gc`, and its rows are"):
+        command("run", str(grown), "--data", first, "--explain")
+    assert "removed" in command("data", "log", str(grown)).text.splitlines()[-1]
+    assert "its rows are gone" in command("data", "show", first, str(grown)).text
+    assert "data_removed" in command("history", str(grown)).text
+
+
+def test_gc_keeps_what_a_model_or_an_unfinished_run_names(grown: Path, command: Command) -> None:
+    first, _ = ids(grown)
+    grown.write_text(grown.read_text().replace("label: group", "label: group\n  retention: {keep_last: 1}"))
+    pipeline = raypipe.load(grown)
+    with open_run(pipeline.config.folder.runs / "r-1", content="c-1", data=first):
+        lines = command("data", "gc", str(grown)).text.splitlines()
+    assert f"{first} stays: the run r-1 began on it and is not over" in lines
+    staged = pipeline.config.folder.staging / "r-1"
+    staged.mkdir(parents=True)
+    draft = ManifestDraft("credit", first, "r-1", {}, "linear", "json", {}, {}, {})
+    pipeline.registry.register("credit", staged, pipeline.config.folder.models, draft)
+    assert f"{first} stays: v1 was trained on it" in command("data", "gc", str(grown)).text
+    assert pipeline.data.rows(first).num_rows == 3
