@@ -162,7 +162,7 @@ class Pipeline:
 
     @property
     def data(self) -> PipelineData:
-        """The data versions: to read and compare any of them, to clear away old ones, to erase people."""
+        """The data versions: to read and compare any of them, and to clear away old ones."""
         return PipelineData(self.config, self.registry, self._clock, self._progress)
 
     def status(self) -> Status:
