@@ -59,3 +59,27 @@ def test_a_damaged_length_does_not_hide_what_follows() -> None:
 def test_payloads_have_bounds(payload: bytes) -> None:
     with pytest.raises(DataError, match="a record must have 1 to"):
         frame(payload)
+
+
+def test_a_segment_cut_at_any_byte_gives_the_whole_records_before_it() -> None:
+    parts = [b"first", b"second of them", b"x"]
+    content = joined(parts)
+    ends = [len(joined(parts[: number + 1])) for number in range(len(parts))]
+    for n_kept in range(len(content) + 1):
+        segment = read_frames(content[:n_kept])
+        n_whole = sum(end <= n_kept for end in ends)
+        assert list(segment.payloads) == parts[:n_whole]
+        assert segment.n_torn_bytes == n_kept - len(joined(parts[:n_whole]))
+        assert segment.n_damaged_bytes == 0
+
+
+@pytest.mark.parametrize("mask", [0x01, 0x80, 0xFF])
+def test_one_flipped_byte_costs_one_record_and_is_said(mask: int) -> None:
+    parts = [b"first", b"second of them", b"third"]
+    for place in range(len(joined(parts))):
+        content = bytearray(joined(parts))
+        content[place] ^= mask
+        hit = next(number for number in range(3) if place < len(joined(parts[: number + 1])))
+        segment = read_frames(bytes(content))
+        assert list(segment.payloads) == parts[:hit] + parts[hit + 1 :]
+        assert segment.n_damaged_bytes + segment.n_torn_bytes == len(frame(parts[hit]))
