@@ -1,8 +1,9 @@
 """kill -9 of `ingest --follow` at random moments: no row is lost, and none is there twice.
 
-One process forks workers that follow two growing sources, a database table by its cursor and a folder in
-which files arrive, and kills each after a random time. What is in the last version is then compared with
-what the writer wrote, by count and by hash.
+One process forks workers that follow growing sources, and kills each after a random time: a database table
+by its cursor, a folder in which files arrive, a Delta table that is followed, an HTTP API by a cursor over
+a field, and a topic of the Kafka broker that librdkafka has built in for tests. What is in the last version
+is then compared with what the writer wrote, by count and by hash, for each source.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +25,17 @@ import os
 import random
 import signal
 import sqlite3
+import subprocess
 import sys
 import threading
 import time
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qs, urlparse
 
 import pyarrow as pa
+from deltalake import write_deltalake
 from pyarrow import parquet
 
 from raypipe.core.clock import SystemClock
@@ -45,20 +51,39 @@ import raypipe.data.sources.files, raypipe.data.sources.sql
 
 place, n_kills, longest_s = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
 draw = random.Random(int(sys.argv[4]))
+kinds = ["table", "files", *sys.argv[5:]]
+# Ids of a source follow its place among all, in millions.
+KIND = 1_000_000
+ALL = ["table", "files", "delta", "http", "kafka"]
 home = Home(place / "home")
 home.prepare()
 folder = home.pipeline("p")
 rules = {"columns": {"value": {"max": 900}}, "max_bad_ratio": 1}
+server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+BROKER = '''
+import confluent_kafka, sys
+host = confluent_kafka.Producer({"bootstrap.servers": "", "test.mock.num.brokers": 1, "log_level": 0})
+brokers = host.list_topics(timeout=10).brokers.values()
+print(",".join(f"{one.host}:{one.port}" for one in brokers), flush=True)
+sys.stdin.read()
+'''
+broker, servers = None, "127.0.0.1:1"
+if "kafka" in kinds:
+    broker = subprocess.Popen(
+        [sys.executable, "-c", BROKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    servers = broker.stdout.readline().strip()
+declared = {
+    "table": {"format": "sql", "url": f"sqlite:///{place}/rows.db", "table": "rows", "cursor": "id",
+              "batch_rows": 1000},
+    "files": {"format": "parquet", "path": str(place / "rows")},
+    "delta": {"format": "delta", "path": str(place / "delta"), "follow": True},
+    "http": {"format": "http", "url": f"http://127.0.0.1:{server.server_port}/rows",
+             "pagination": {"by": "cursor", "parameter": "after", "field": "id"}},
+    "kafka": {"format": "kafka", "servers": servers, "topic": "rows", "timeout_s": 10},
+}
 settings = DataSettings.model_validate(
-    {
-        "sources": [
-            {"name": "table", "format": "sql", "url": f"sqlite:///{place}/rows.db", "table": "rows",
-             "cursor": "id", "batch_rows": 1000},
-            {"name": "files", "format": "parquet", "path": str(place / "rows")},
-        ],
-        "label": "y",
-        "contract": rules,
-    }
+    {"sources": [{"name": kind, **declared[kind]} for kind in kinds], "label": "y", "contract": rules}
 )
 
 def registry():
@@ -74,16 +99,71 @@ def write_table(connection, numbers):
     connection.executemany("INSERT INTO rows VALUES (?, ?, ?)", [row(number) for number in numbers])
     connection.commit()
 
-def write_file(number, numbers):
+def rows_table(numbers):
     columns = list(zip(*(row(n) for n in numbers)))
     names = ("id", "value", "y")
-    table = pa.table({name: pa.array(values, pa.int64()) for name, values in zip(names, columns)})
+    return pa.table({name: pa.array(values, pa.int64()) for name, values in zip(names, columns)})
+
+def records(numbers):
+    return [dict(zip(("id", "value", "y"), row(number))) for number in numbers]
+
+def write_file(number, numbers):
+    table = rows_table(numbers)
     arriving = place / "rows" / f".{number:06d}"
     parquet.write_table(table, arriving)
     arriving.rename(place / "rows" / f"{number:06d}.parquet")
 
+answered = []
+
+class Api(BaseHTTPRequestHandler):
+    def do_GET(self):
+        after = int(parse_qs(urlparse(self.path).query).get("after", ["0"])[0])
+        page = [one for one in answered if one["id"] > after][:500]
+        body = json.dumps(page).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+def note(kind, numbers):
+    with open(place / f"{kind}.written", "a") as file:
+        for number in numbers:
+            print(number, file=file)
+
+def write_delta(numbers):
+    write_deltalake(str(place / "delta"), rows_table(numbers), mode="append")
+    note("delta", numbers)
+
+def write_http(numbers):
+    answered.extend(records(numbers))
+    note("http", numbers)
+
+def write_kafka(producer, numbers):
+    for one in records(numbers):
+        producer.produce("rows", json.dumps(one).encode(), partition=0)
+    assert producer.flush(10) == 0
+    note("kafka", numbers)
+
+def producer_of():
+    import confluent_kafka
+
+    return confluent_kafka.Producer({"bootstrap.servers": servers, "enable.idempotence": True})
+
 def write(stop):
-    # Each row is written once; ids of files follow a million.
+    # Each row is written once.
+    server.RequestHandlerClass = Api
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    producer = producer_of() if "kafka" in kinds else None
+    more = {"delta": write_delta, "http": write_http, "kafka": lambda numbers: write_kafka(producer, numbers)}
+    ends = {kind: ALL.index(kind) * KIND + 1 for kind in kinds}
+    for kind in kinds[2:]:
+        more[kind](range(ends[kind], ends[kind] + 5))
+        ends[kind] += 5
+    (place / "begun").touch()
     connection = sqlite3.connect(place / "rows.db", timeout=30)
     next_id, next_file = 2, 1
     while not os.path.exists(stop):
@@ -94,7 +174,15 @@ def write(stop):
             start = 1_000_000 + next_file * 100
             write_file(next_file, range(start, start + draw.randint(1, 100)))
             next_file += 1
+        for kind in kinds[2:]:
+            if draw.random() < 0.2:
+                n_rows = draw.randint(1, 30)
+                more[kind](range(ends[kind], ends[kind] + n_rows))
+                ends[kind] += n_rows
         time.sleep(0.02)
+    # Its last rows are there to be asked for.
+    (place / "ended").touch()
+    threading.Event().wait()
 
 def forked(work):
     child = os.fork()
@@ -114,6 +202,8 @@ first.close()
 write_file(0, range(1_000_000, 1_000_010))
 stop = place / "stop"
 writer = forked(lambda: write(stop))
+while not (place / "begun").exists():
+    time.sleep(0.01)
 began = time.monotonic()
 for number in range(n_kills):
     done, tell = os.pipe()
@@ -136,20 +226,32 @@ for number in range(n_kills):
     os.close(done)
     assert os.WIFSIGNALED(status), "the worker ended by itself"
 elapsed_s = time.monotonic() - began
-stop.touch()
-os.waitpid(writer, 0)
 
+stop.touch()
+while not (place / "ended").exists():
+    time.sleep(0.01)
 version = once()
+os.kill(writer, signal.SIGKILL)
+os.waitpid(writer, 0)
+if broker is not None:
+    broker.communicate()
 found = read_rows(folder, version)
 written = [tuple(one) for one in sqlite3.connect(place / "rows.db").execute("SELECT id, value, y FROM rows")]
 for path in sorted((place / "rows").glob("*.parquet")):
     written += [tuple(one.values()) for one in parquet.read_table(path).to_pylist()]
+for path in place.glob("*.written"):
+    written += [row(int(line)) for line in path.read_text().splitlines()]
 
 def digest(rows):
     return hashlib.sha256(repr(sorted(rows)).encode()).hexdigest()
 
 kept = [tuple(one.values()) for one in found.to_pylist()]
 bad = [json.loads(one["row"]) for one in read_quarantine(folder, version).to_pylist()]
+bad = [(one["id"], one["value"], one["y"]) for one in bad]
+
+def by_kind(rows):
+    return {kind: sum(one[0] // KIND == ALL.index(kind) for one in rows) for kind in kinds}
+
 history = registry().data_versions("p")
 whole = {one.id: read_rows(folder, one, ["id"])["id"].to_pylist() for one in history}
 stored = {path.name for path in folder.rows.glob("*.parquet")}
@@ -161,7 +263,9 @@ print(json.dumps({
     "written": digest([one for one in written if one[1] <= 900]),
     "kept": digest(kept),
     "bad": digest([one for one in written if one[1] > 900]),
-    "quarantined": digest([(one["id"], one["value"], one["y"]) for one in bad]),
+    "quarantined": digest(bad),
+    "written_by_source": by_kind(written),
+    "found_by_source": by_kind(kept + bad),
     "n_versions": len(history),
     "n_fragments": len(version.fragments),
     "n_pieces": sum(one.n_pieces for one in version.fragments),
@@ -173,9 +277,10 @@ print(json.dumps({
 """
 
 
-def killed(place: Path, n_kills: int, longest_s: float, seed: int) -> dict[str, Any]:
+def killed(place: Path, n_kills: int, longest_s: float, seed: int, *more: str) -> dict[str, Any]:
+    """Kill workers that follow a table and files, and sources of the kinds in `more`."""
     done = subprocess.run(
-        [sys.executable, "-c", DRIVER, str(place), str(n_kills), str(longest_s), str(seed)],
+        [sys.executable, "-c", DRIVER, str(place), str(n_kills), str(longest_s), str(seed), *more],
         capture_output=True,
         text=True,
         check=False,
@@ -187,21 +292,27 @@ def killed(place: Path, n_kills: int, longest_s: float, seed: int) -> dict[str, 
     return found
 
 
+MORE = ("delta", "http", *(("kafka",) if find_spec("confluent_kafka") else ()))
+
+
 def check(found: dict[str, Any]) -> None:
     assert (found["kept"], found["quarantined"]) == (found["written"], found["bad"])
     assert found["n_kept"] + found["n_quarantined"] == found["n_written"]
+    assert found["found_by_source"] == found["written_by_source"]
+    assert all(found["written_by_source"].values())
     assert found["all_once"] and found["growing"]
 
 
 def test_no_row_is_lost_and_none_is_there_twice(tmp_path: Path) -> None:
-    found = killed(tmp_path, 10, 0.2, seed=7)
+    found = killed(tmp_path, 10, 0.2, 7, *MORE)
     check(found)
     assert found["n_versions"] >= 3
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_a_thousand_kills(tmp_path: Path) -> None:
-    found = killed(tmp_path, 1_000, 0.4, seed=1)
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(("n_kills", "more"), [(500, ()), (500, MORE)], ids=["table, files", "every kind"])
+def test_a_thousand_kills(tmp_path: Path, n_kills: int, more: tuple[str, ...]) -> None:
+    found = killed(tmp_path, n_kills, 0.4, 1, *more)
     check(found)
-    assert found["n_fragments"] < 300 and found["n_versions"] >= 500
+    assert found["n_fragments"] < 600 and found["n_versions"] >= n_kills / 2

@@ -2,6 +2,8 @@
 
 Against the broker that RAYPIPE_TEST_KAFKA names (HOST:PORT, topics made at will), else against the one that
 librdkafka has built in for tests: it speaks the protocol over a socket, and keeps messages in memory.
+
+Debian packages no broker; Kafka's own needs Java, and is then named by that variable.
 """
 
 from __future__ import annotations
@@ -155,7 +157,9 @@ def test_a_partition_begins_at_a_time(source: Callable[..., KafkaSource], send: 
     for hour in (-1, 0, 1):
         send({"n": hour}, timestamp=int(noon.timestamp() * 1000) + hour * 3_600_000)
     if not NAMED:
-        pytest.skip("the built-in broker does not look offsets up by time")
+        pytest.skip(
+            "the built-in broker does not look offsets up by time; name a real one in RAYPIPE_TEST_KAFKA"
+        )
     assert numbers(source(since=noon)) == [[0, 1]]
 
 
@@ -180,7 +184,9 @@ def test_messages_that_were_deleted_are_told(
     assert left[0] > 0 and left == list(range(left[0], 12))
 
 
-@pytest.mark.skipif(not NAMED, reason="the built-in broker keeps no transactions")
+@pytest.mark.skipif(
+    not NAMED, reason="the built-in broker keeps no transactions; name a real one in RAYPIPE_TEST_KAFKA"
+)
 def test_what_is_not_committed_is_not_read_and_what_was_aborted_never(
     source: Callable[..., KafkaSource], servers: str, topic: str
 ) -> None:
