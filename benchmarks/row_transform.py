@@ -28,6 +28,7 @@ from raypipe.data.profile import Profile
 from raypipe.data.schema import Value, schema_columns
 from raypipe.processing.config import ProcessingSettings
 from raypipe.processing.fit import fit_transform
+from raypipe.processing.transform import FittedTransform
 
 N_NUMERIC, N_CATEGORICAL, N_VALUES = 15, 5, 20
 
@@ -59,21 +60,22 @@ def rows(n_rows: int, seed: int = 0) -> pd.DataFrame:
 def measure(n_rows: int = 5_000, n_calls: int = 2_000) -> Result:
     """Fit both on the same rows, then transform single rows."""
     frame = rows(n_rows)
-    ours, theirs = _raypipe(frame), _sklearn(frame)
-    dicts: list[dict[str, Value]] = [_plain(row) for row in frame.head(200).to_dict("records")]
+    ours, theirs = fitted(frame).transform_rows, _sklearn(frame)
+    dicts = plain_rows(frame.head(200))
     singles = [frame.iloc[[i]] for i in range(200)]
     return Result(
-        _median_us(lambda i: ours([dicts[i % 200]]), n_calls),
-        _median_us(lambda i: theirs(singles[i % 200]), max(20, n_calls // 20)),
+        median_us(lambda i: ours([dicts[i % 200]]), n_calls),
+        median_us(lambda i: theirs(singles[i % 200]), max(20, n_calls // 20)),
     )
 
 
-def _raypipe(frame: pd.DataFrame) -> Callable[[list[dict[str, Value]]], object]:
+def fitted(frame: pd.DataFrame) -> FittedTransform:
+    """Return raypipe's transform, fitted on the frame."""
     table = pa.Table.from_pandas(frame, preserve_index=False)
     source = {"name": "rows", "format": "csv", "path": "rows.csv"}
     data = DataSettings.model_validate({"sources": [source], "label": "y"})
     profile = Profile.of_table(table)
-    return fit_transform(profile, schema_columns(table.schema), data, ProcessingSettings()).transform_rows
+    return fit_transform(profile, schema_columns(table.schema), data, ProcessingSettings())
 
 
 def _sklearn(frame: pd.DataFrame) -> Callable[[pd.DataFrame], object]:
@@ -84,11 +86,17 @@ def _sklearn(frame: pd.DataFrame) -> Callable[[pd.DataFrame], object]:
     return ColumnTransformer(parts).fit(frame).transform
 
 
+def plain_rows(frame: pd.DataFrame) -> list[dict[str, Value]]:
+    """Return rows as requests bring them."""
+    return [_plain(row) for row in frame.to_dict("records")]
+
+
 def _plain(row: Mapping[Hashable, Any]) -> dict[str, Value]:
     return {str(name): None if value != value else value for name, value in row.items()}
 
 
-def _median_us(call: Callable[[int], object], n_calls: int) -> float:
+def median_us(call: Callable[[int], object], n_calls: int) -> float:
+    """Return the median microseconds of a call, which is given its number."""
     for i in range(10):
         call(i)
     times = []

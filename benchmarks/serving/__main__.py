@@ -30,6 +30,10 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8000, help="that they listen on, one after the other")
     parser.add_argument("--seconds", type=int, default=10, help="of each run of wrk")
     parser.add_argument("--tries", type=int, default=3)
+    names_of_loads = [load.name for load in LOADS]
+    parser.add_argument(
+        "--load", action="append", choices=names_of_loads, help="only this one; all by default"
+    )
     parser.add_argument("--venvs", type=Path, default=Path(tempfile.gettempdir()) / "raypipe-peers")
     asked = parser.parse_args()
     names = asked.servers or [OURS, *peers]
@@ -37,12 +41,13 @@ def main() -> None:
     if unknown:
         parser.error(f"SERVER must be one of {', '.join((OURS, *peers))}. Got {unknown[0]!r}.")
     wrk()
+    loads = [load for load in LOADS if load.name in (asked.load or names_of_loads)]
     sys.stdout.write(f"{os.cpu_count()} CPUs, shared with wrk; {asked.tries} x {asked.seconds} s\n\n{HEAD}")
     best: Mapping[str, Count] = {}
     for name in names:
         try:
             with _server(name, asked.port, asked.venvs) as server:
-                found = measure(server, LOADS, asked.seconds, asked.tries)
+                found = measure(server, loads, asked.seconds, asked.tries)
         except NotInstalled as error:
             sys.stdout.write(f"| {name} | not measured: {error} |\n")
             continue
@@ -65,7 +70,7 @@ def measure(server: Server, loads: Sequence[Load], seconds: int, n_tries: int) -
 
 def lines(server: Server, found: Mapping[str, Count], ours: Mapping[str, Count]) -> Iterator[str]:
     """Yield a line of the table for each load."""
-    for load in LOADS:
+    for load in (load for load in LOADS if load.name in found):
         count = found[load.name]
         ratio = f"{ours[load.name].rate / count.rate:.1f} times" if load.name in ours and count.rate else ""
         yield (

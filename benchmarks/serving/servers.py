@@ -90,6 +90,7 @@ def started(peer: Peer, python: Path, model: Path, port: int) -> Iterator[Server
         log = Path(folder) / "log"
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         environment |= {"MODEL": str(model), "PORT": str(port), "FOLDER": folder, "OMP_NUM_THREADS": "1"}
+        environment["PATH"] = f"{python.parent}{os.pathsep}{environment.get('PATH', '')}"
         with log.open("wb") as file:
             process = subprocess.Popen(
                 [python, PEERS_FOLDER / f"{peer.key}_app.py"], env=environment, stdout=file, stderr=file
@@ -128,7 +129,9 @@ def _wait_until_it_answers(url: str, peer: Peer, process: subprocess.Popen[bytes
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process with all that it started."""
+    """End a process with all that it started, unless it has ended by itself."""
+    if process.poll() is not None:
+        return
     family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
     process.terminate()
     _, alive = psutil.wait_procs(family, timeout=10)

@@ -60,6 +60,12 @@ def test_looks_give_the_same_both_ways() -> None:
     assert result.fold_bytes > 0
 
 
+def test_row_predict_measures_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(FOLDER.parent)
+    found = importlib.import_module("benchmarks.row_predict").measure(n_rows=300, n_calls=20, n_trees=3)
+    assert found.both_us > 0 and found.model_us > 0
+
+
 @pytest.fixture
 def faults(monkeypatch: pytest.MonkeyPatch) -> str:
     """Return the name of the package, once it can be imported."""
