@@ -28,7 +28,7 @@ PARTS = (("month", 1, 12), ("weekday", 0, 6), ("hour", 0, 23))
 PROCESSING: dict[str, Any] = {
     "numeric": {"impute": "mean"},
     "categorical": {"max_categories": len(FEW_TEXTS)},
-    "columns": [{"match": MANY, "encode": "ordinal", "order": "lexical"}],
+    "columns": [{"match": MANY, "encode": "ordinal", "order": "lexical", "min_count": 1}],
     "date": {"parts": [part for part, _, _ in PARTS], "cycles": False},
 }
 """The job as a config of raypipe says it."""

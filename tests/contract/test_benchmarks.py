@@ -66,6 +66,12 @@ def test_row_predict_measures_both(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.both_us > 0 and found.model_us > 0
 
 
+def test_column_profile_measures_both() -> None:
+    result = load("column_profile").measure(n_rows=300, n_times=1)
+    assert result.raypipe_s > 0 and result.polars_s > 0
+    assert result.ratio == result.raypipe_s / result.polars_s
+
+
 @pytest.fixture
 def faults(monkeypatch: pytest.MonkeyPatch) -> str:
     """Return the name of the package, once it can be imported."""
@@ -239,7 +245,7 @@ def test_the_sniper_strikes_at_an_entry_of_the_ledger(faults: str, tmp_path: Pat
 def test_processing_measures_peers_that_write_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(FOLDER.parent)
     measured = part("benchmarks.processing", "__main__")
-    found = list(measured.run(["raypipe", "polars", "sklearn"], n_rows=60_000, n_times=1))
+    found = list(measured.run(["raypipe", "polars", "sklearn"], n_rows=10_000, n_times=1))
     assert all(said.startswith("equal") for _, said in found[1:]), found
     assert all(one.first_s > 0 and one.median_s > 0 and one.peak_mb > 10 for one, _ in found)
     assert len(list(measured.ratios({one.name: one for one, _ in found}))) == 1
