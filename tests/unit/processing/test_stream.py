@@ -13,6 +13,7 @@ from raypipe.data.config import DataSettings
 from raypipe.data.profile import Profile
 from raypipe.data.schema import Column, schema_columns
 from raypipe.processing import stretches as stretches_module
+from raypipe.processing import table as table_module
 from raypipe.processing.config import ProcessingSettings
 from raypipe.processing.fit import fit_transform
 from raypipe.processing.stream import FeatureTask, ProfileTask, profile_files, write_features
@@ -114,6 +115,16 @@ def test_features_are_those_of_one_table(
     made = np.column_stack([written[name].to_numpy() for name in transform.feature_names])
     assert made.tobytes() == transform.transform_table(rows()).tobytes()
     assert written.select(["y", "job"]).equals(rows().select(["y", "job"]))
+
+
+def test_columns_are_made_in_pieces_of_any_size(
+    transform: FittedTransform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    want = transform.transform_table(rows()).tobytes()
+    monkeypatch.setattr(table_module, "_CHUNK_ROWS", 300)
+    for n_rows in (1, 7, 299, 300, 301):
+        monkeypatch.setattr(table_module, "_COLUMN_ROWS", n_rows)
+        assert transform.transform_table(rows(), order="F").tobytes() == want
 
 
 def test_a_kept_column_may_not_be_called_as_a_feature_is(
