@@ -44,7 +44,10 @@ def test_a_promotion_is_announced_once_the_pointer_has_moved(tmp_path: Path) -> 
         for _ in range(2):
             register_tiny_version(registry, config.folder)
         releases = EndpointReleases(Loop(config, registry, FakeClock(), no_compute), told)  # type: ignore[arg-type]
-        epochs = [releases.promote("v1", None, "the first", 1), releases.promote("v2", "v1", "passed its gate", 1)]
+        epochs = [
+            releases.promote("v1", None, "the first", 1),
+            releases.promote("v2", "v1", "passed its gate", 1),
+        ]
         with pytest.raises(StaleEpoch):
             releases.promote("v1", "v9", "decided long ago", 1)
     assert [(one.version, one.epoch) for one in told.pointers] == [("v1", epochs[0]), ("v2", epochs[1])]
