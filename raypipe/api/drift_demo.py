@@ -93,11 +93,11 @@ class DriftDemo:
     def __init__(
         self, config: Config, registry: Registry, settings: DemoSettings, say: Callable[[str], None]
     ) -> None:
-        self._url = endpoint_spec(config).url
+        self._spec = endpoint_spec(config)
         self._settings = settings
         self._say = say
         self._news = News(config, registry)
-        self._traffic = Traffic(post_to(self._url), settings.label_delay_s)
+        self._traffic = Traffic(post_to(self._spec), settings.label_delay_s)
         self._accuracy = _Accuracy()
         self._phase = "before"
         self._pace = Pace(settings.requests_per_s)
@@ -124,12 +124,12 @@ class DriftDemo:
         return self._result()
 
     def _check(self) -> None:
-        client.read_status(self._url)
+        client.read_status(self._spec.url, token=self._spec.status_token())
         row, _ = next(self._rows())
-        reply = client.predict(self._url, {"rows": [row]})
+        reply = client.predict(self._spec.url, {"rows": [row]}, token=self._spec.token())
         if reply.status != 200:
             raise ConfigError(
-                f"the drift demo plays the quickstart's rows, and {self._url} does not take them: "
+                f"the drift demo plays the quickstart's rows, and {self._spec.url} does not take them: "
                 f"{str(reply.body)[:200]}"
             )
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from raypipe.runtime.connection import Connection
     from raypipe.runtime.state import Cluster
 
+_OPEN = "whoever reaches {} is answered: serving.auth is off, so that no token is asked for."
 Rows: TypeAlias = "Sequence[Mapping[str, Value]] | pd.DataFrame"
 
 
@@ -48,8 +49,12 @@ class Deployment:
     dashboard_url: str | None
     token_file: Path | None
     """Holds the token that the dashboard asks for."""
+    serving_token_file: Path | None
+    """Holds the token that predictions and labels need; None where they need none."""
     example: Json
     """A row that the endpoint answers."""
+    warning: str | None = None
+    """What a careful person should know of it."""
 
 
 class Pipeline:
@@ -225,14 +230,17 @@ class Pipeline:
     def _deployed(self) -> Deployment:
         from raypipe.serving.golden import read_golden
 
+        spec = endpoint_spec(self.config)
         version = self.registry.aliases(self.config.name)[CHAMPION]
         cluster = read_cluster(self.config.root)
         return Deployment(
-            url=endpoint_spec(self.config).url,
+            url=spec.url,
             version=version,
             dashboard_url=cluster.dashboard_url if cluster else None,
             token_file=Path(cluster.token_file) if cluster else None,
+            serving_token_file=spec.token_file,
             example=read_golden(self.config.folder.model(version)).rows[0],
+            warning=_OPEN.format(self.config.serving.host) if self.config.serving.is_open else None,
         )
 
     def _check_port(self) -> None:

@@ -42,7 +42,7 @@ def promote(config: Config, releases: Releases, version: str, *, reason: str = "
     where the version is refused: then the version that served before is the champion.
     """
     try:
-        seen = client.read_status(_url(config))
+        seen = _seen(config)
     except ServingError as error:
         before = releases.registry.alias(config.name, CHAMPION)
         return _at_home(releases.promote(version, expected=before, reason=reason or BY_HAND), error)
@@ -55,7 +55,7 @@ def rollback(config: Config, releases: Releases) -> Released:
     Raises what `promote` does.
     """
     try:
-        seen = client.read_status(_url(config))
+        seen = _seen(config)
     except ServingError as error:
         champion = releases.registry.alias(config.name, CHAMPION)
         if champion is None:
@@ -67,7 +67,7 @@ def rollback(config: Config, releases: Releases) -> Released:
 def _over_http(
     config: Config, releases: Releases, route: Route, body: Mapping[str, Json], seen: EndpointStatus
 ) -> Released:
-    url, token = _url(config), read_token(config.root.operator_token)
+    url, token = _spec(config).url, read_token(config.root.operator_token)
     if token is None:
         raise ServingError(
             f"{config.root.operator_token} must hold the operator's token of the endpoint that answers at "
@@ -76,7 +76,8 @@ def _over_http(
     version, epoch = _newest(config, seen)
     reply = client.release(url, route, {**body, "expected": version, "epoch": epoch}, token)
     try:
-        client.wait_for_epoch(url, reply.epoch, timeout_s=60.0, n_replicas=config.serving.replicas.min)
+        n_replicas = config.serving.replicas.min
+        client.wait_for_epoch(url, reply.epoch, timeout_s=60.0, n_replicas=n_replicas, token=token)
     except ServingError as error:
         _back(url, version, reply, token, error)
         raise
@@ -110,5 +111,10 @@ def _at_home(release: Release, error: ServingError) -> Released:
     return Released(release.pointer.version, release.pointer.epoch, None, str(error))
 
 
-def _url(config: Config) -> str:
-    return EndpointSpec(config.name, config.root.root, config.serving).url
+def _seen(config: Config) -> EndpointStatus:
+    spec = _spec(config)
+    return client.read_status(spec.url, token=spec.status_token())
+
+
+def _spec(config: Config) -> EndpointSpec:
+    return EndpointSpec(config.name, config.root.root, config.serving)

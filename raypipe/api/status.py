@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from raypipe.config.settings import Config
 from raypipe.control.people import read_state
 from raypipe.control.traffic import read_window
-from raypipe.core.errors import ServingError
+from raypipe.core.errors import ServingError, StorageError
 from raypipe.core.ids import Json
 from raypipe.monitoring.report import WindowReport
 from raypipe.pipeline import CHALLENGER
@@ -62,8 +62,8 @@ def read_status(config: Config, registry: Registry) -> Status:
     versions = registry.model_versions(config.name)
     data = registry.data_versions(config.name)
     cluster = read_cluster(config.root)
-    url = endpoint_spec(config).url
-    endpoint, because = _endpoint(config, url)
+    spec = endpoint_spec(config)
+    endpoint, because = _endpoint(config, spec)
     return Status(
         pipeline=config.name,
         home=str(config.root.root),
@@ -71,7 +71,7 @@ def read_status(config: Config, registry: Registry) -> Status:
         challenger=aliases.get(CHALLENGER),
         data_version=data[0].id if data else None,
         n_model_versions=len(versions),
-        url=url,
+        url=spec.url,
         endpoint=endpoint,
         because=because,
         dashboard_url=None if cluster is None else cluster.dashboard_url,
@@ -91,10 +91,10 @@ def endpoint_spec(config: Config) -> EndpointSpec:
     return EndpointSpec(config.name, config.root.root, config.serving)
 
 
-def _endpoint(config: Config, url: str) -> tuple[EndpointStatus | None, str]:
+def _endpoint(config: Config, spec: EndpointSpec) -> tuple[EndpointStatus | None, str]:
     if read_pointer(config.folder.pointer) is None:
         return None, "no version was released yet; `raypipe up` releases the first."
     try:
-        return client.read_status(url), ""
-    except ServingError as error:
+        return client.read_status(spec.url, token=spec.status_token()), ""
+    except (ServingError, StorageError) as error:
         return None, str(error)

@@ -14,6 +14,7 @@ from raypipe.core.errors import ServingError
 from raypipe.core.ids import Json
 from raypipe.serving import client
 from raypipe.serving.client import EndpointReply
+from raypipe.serving.spec import EndpointSpec
 
 N_THREADS = 8
 MAX_WAITING = 64
@@ -26,9 +27,10 @@ Take: TypeAlias = Callable[[str, Sequence[Json]], None]
 """Takes the version that answered a request, and its answers, one a row; called from several threads."""
 
 
-def post_to(url: str) -> Post:
-    """Return what posts to the endpoint at a URL."""
-    return lambda route, body: client.ask(url, "POST", route, body)
+def post_to(spec: EndpointSpec) -> Post:
+    """Return what posts to an endpoint."""
+    url, token = spec.url, spec.token()
+    return lambda route, body: client.ask(url, "POST", route, body, token=token)
 
 
 class Pace:

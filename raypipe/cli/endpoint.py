@@ -89,7 +89,8 @@ def feedback(
     from raypipe.serving import client
 
     pipeline, _ = opened(config)
-    reply = client.feedback(endpoint_spec(pipeline).url, {"labels": _items(read_text(file), "labels")})
+    spec = endpoint_spec(pipeline)
+    reply = client.feedback(spec.url, {"labels": _items(read_text(file), "labels")}, token=spec.token())
     body = _accepted(reply)
     emit(body, as_json, lambda: [json.dumps(body, ensure_ascii=False)])
 
@@ -148,7 +149,8 @@ def _asked(config: str, rows: list[Json]) -> list[Json]:
     from raypipe.serving import client
 
     pipeline, _ = opened(config)
-    match _accepted(client.predict(endpoint_spec(pipeline).url, {"rows": rows})):
+    spec = endpoint_spec(pipeline)
+    match _accepted(client.predict(spec.url, {"rows": rows}, token=spec.token())):
         case {"predictions": [*answers]}:
             return answers
         case other:

@@ -20,6 +20,8 @@ from raypipe.core.progress import Progress, Step
 from raypipe.training.importance import summary_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from raypipe.api.pipeline import Deployment, Pipeline
     from raypipe.config.settings import Config
     from raypipe.pipeline import Outcome
@@ -79,12 +81,12 @@ def up(
         outcome, deployment = _pipeline(config, address, progress).up(force=force)
         command = _curl(deployment)
         progress(Step("answer", "asking for a prediction"))
-        answer = _run_curl(command)
+        answer = _run_curl(command, deployment.serving_token_file)
     emit(
         {
             **_outcome_json(outcome),
             **_deployment_json(deployment),
-            "curl": shlex.join(command),
+            "curl": _printed(command, deployment.serving_token_file),
             "answer": answer,
         },
         as_json,
@@ -138,8 +140,14 @@ def _deployment_json(deployment: Deployment) -> dict[str, Json]:
         "url": deployment.url,
         "serving": deployment.version,
         "dashboard_url": deployment.dashboard_url,
-        "token_file": None if deployment.token_file is None else str(deployment.token_file),
+        "token_file": _path(deployment.token_file),
+        "serving_token_file": _path(deployment.serving_token_file),
+        "warning": deployment.warning,
     }
+
+
+def _path(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def _outcome_lines(outcome: Outcome) -> Iterator[str]:
@@ -157,10 +165,12 @@ def _up_lines(outcome: Outcome, deployment: Deployment, command: list[str], answ
     yield from _outcome_lines(outcome)
     yield ""
     yield f"{deployment.version} answers at {deployment.url}"
+    if deployment.warning:
+        yield f"WARNING: {deployment.warning}"
     if deployment.version != outcome.version.version:
         yield f"{outcome.version.version} waits: `raypipe promote {outcome.version.version}` lets it answer."
     yield ""
-    yield f"  {shlex.join(command)}"
+    yield f"  {_printed(command, deployment.serving_token_file)}"
     yield f"  {answer}"
     yield ""
     yield f"OpenAPI: {deployment.url}/docs"
@@ -172,16 +182,32 @@ def _up_lines(outcome: Outcome, deployment: Deployment, command: list[str], answ
 
 def _curl(deployment: Deployment) -> list[str]:
     body = json.dumps({"rows": [deployment.example]}, ensure_ascii=False)
+    # A header from standard input: what stands in a command is seen by all users of the machine.
+    shown = [] if deployment.serving_token_file is None else ["-H", "@-"]
     header = "content-type: application/json"
-    return ["curl", "-sS", "-X", "POST", f"{deployment.url}/predict", "-H", header, "-d", body]
+    return ["curl", "-sS", "-X", "POST", f"{deployment.url}/predict", *shown, "-H", header, "-d", body]
 
 
-def _run_curl(command: list[str]) -> str:
+def _printed(command: list[str], token_file: Path | None) -> str:
+    """Return the command for a POSIX shell, with what gives it the token where one is asked for."""
+    told = shlex.join(command)
+    if token_file is None:
+        return told
+    return f"printf 'authorization: Bearer %s' \"$(cat {shlex.quote(str(token_file))})\" | {told}"
+
+
+def _run_curl(command: list[str], token_file: Path | None) -> str:
     """Run the command that was printed; where there is no curl, ask the same by Python."""
+    from raypipe.serving.token import read_token
+
+    token = None if token_file is None else read_token(token_file)
     if shutil.which(command[0]):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=CURL_TIMEOUT_S, check=False)
+        shown = None if token is None else f"authorization: Bearer {token}"
+        done = subprocess.run(
+            command, input=shown, capture_output=True, text=True, timeout=CURL_TIMEOUT_S, check=False
+        )
         return done.stdout.strip() or done.stderr.strip()
     from raypipe.serving import client
 
     url, body = command[command.index("POST") + 1], command[-1]
-    return json.dumps(client.predict(url.removesuffix("/predict"), json.loads(body)).body)
+    return json.dumps(client.predict(url.removesuffix("/predict"), json.loads(body), token=token).body)

@@ -56,7 +56,10 @@ def resolve_paths(config: Config, folder: Path) -> Config:
     """Make the config's local paths absolute, starting at `folder`."""
     sources = tuple(source.moved(partial(_absolute, folder=folder)) for source in config.data.sources)
     data = config.data.model_copy(update={"sources": sources})
-    return config.model_copy(update={"home": _absolute(config.home, folder), "data": data})
+    token = config.serving.token_file
+    serving = config.serving.model_copy(update={"token_file": token and _absolute(token, folder)})
+    home = _absolute(config.home, folder)
+    return config.model_copy(update={"home": home, "data": data, "serving": serving})
 
 
 def _absolute(path: str, folder: Path) -> str:

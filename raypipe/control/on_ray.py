@@ -110,10 +110,11 @@ class EndpointReleases:
     def promote(self, version: str, expected: str | None, reason: str, controller: int) -> int:
         """Release a version and return its epoch; raises RaypipeError where it does not come to serve."""
         config = self._config
-        url = EndpointSpec(config.name, config.root.root, config.serving).url
-        follow: Follow | None = answers_at(url, config.serving.replicas.min)
+        spec = EndpointSpec(config.name, config.root.root, config.serving)
+        token = spec.status_token()
+        follow: Follow | None = answers_at(spec.url, config.serving.replicas.min, token=token)
         try:
-            client.read_status(url)
+            client.read_status(spec.url, token=token)
         except ServingError:
             follow = None
         releases = replace(self._releases, controller=controller)

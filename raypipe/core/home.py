@@ -19,6 +19,7 @@ class Home:
     raypipe.db                      versions, aliases, ledger (SQLite)
     cluster.json                    the Ray that `raypipe up` started, by process id
     operator.token                  whoever shows it to an endpoint may change which version answers
+    serving.token                   whoever shows it to an endpoint that asks for a token is answered
     <pipeline>/data/rows            Delta table of rows, one table version per data version
     <pipeline>/data/quarantine      Delta table of rows that broke the contract
     <pipeline>/data/predictions     Delta table of captured predictions
@@ -49,6 +50,10 @@ class Home:
     @property
     def operator_token(self) -> Path:
         return self.root / "operator.token"
+
+    @property
+    def serving_token(self) -> Path:
+        return self.root / "serving.token"
 
     def pipeline(self, name: str) -> PipelineHome:
         """Return the folder of one pipeline."""

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -15,6 +16,7 @@ from raypipe.core.errors import RaypipeError
 from raypipe.serving.endpoint import Endpoint, Reply
 from raypipe.serving.gathering import MAX_TOGETHER, Gathering
 from raypipe.serving.operator import Operator, status_of
+from raypipe.serving.token import Guard
 
 _log = logging.getLogger("raypipe.serving")
 
@@ -27,19 +29,33 @@ Asgi: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 MAX_INLINE_OBJECTS = MAX_TOGETHER
 """A body with more objects is answered in a thread, so that the loop stays free for others."""
 RETRY_AFTER_S = 1
+MAX_HELD_BODIES = 8
+"""Bodies of the largest size that a replica holds at once, in part or whole, before it refuses more."""
 
 
 class _Disconnected(Exception):
     """The client left before its request was complete."""
 
 
-class EndpointApp:
-    """Serves an endpoint; `lifespan.startup` starts watching the pointer, `lifespan.shutdown` ends it."""
+@dataclass
+class _Held:
+    """What one request holds of the bytes that a replica may hold."""
 
-    def __init__(self, endpoint: Endpoint, operator: Operator) -> None:
+    n_bytes: int = 0
+
+
+class EndpointApp:
+    """Serves an endpoint; `lifespan.startup` starts watching the pointer, `lifespan.shutdown` ends it.
+
+    With `users`, whoever wants predictions, the columns, or to send labels must pass that guard, and whoever
+    wants the status the operator's. `/health` is for all.
+    """
+
+    def __init__(self, endpoint: Endpoint, operator: Operator, users: Guard | None = None) -> None:
         self._endpoint = endpoint
         self._prefix = f"/{endpoint.name}/"
         self._max_body_bytes = endpoint.settings.max_body_bytes
+        self._body_timeout_s = endpoint.settings.body_timeout_s
         self._batches = ThreadPoolExecutor(1, thread_name_prefix="batch")
         # Whatever moves versions takes its turn here, so that none is loaded twice.
         self._moves = ThreadPoolExecutor(1, thread_name_prefix="versions")
@@ -47,6 +63,8 @@ class EndpointApp:
         self._n_in_progress = 0
         self._posts = {"predict": self._predict, "feedback": self._feedback}
         self._releases = {"promote": operator.promote, "rollback": operator.rollback}
+        self._guards = _guards(operator.guard, users)
+        self._n_held_bytes = 0
         self._gets = {
             "status": endpoint.status,
             "health": endpoint.health,
@@ -98,14 +116,32 @@ class EndpointApp:
         if route in self._posts or route in self._releases:
             if method != "POST":
                 return self._wrong_method(method, b"POST")
-            return await self._post(route, dict(scope["headers"]), receive)
+            headers = dict(scope["headers"])
+            return self._stopped(route, headers) or await self._post(route, headers, receive)
         if route in self._gets or route == "docs":
             if method not in ("GET", "HEAD"):
                 return self._wrong_method(method, b"GET, HEAD")
-            return self._get(route, dict(scope["headers"]))
+            headers = dict(scope["headers"])
+            return self._stopped(route, headers) or self._get(route, headers)
         known_routes = (*self._posts, *self._releases, *self._gets, "docs")
         routes = ", ".join(f"{self._prefix}{known}" for known in known_routes)
         return self._endpoint.refuse(404, f"no such path; there are {routes}.")
+
+    def _stopped(self, route: str, headers: dict[bytes, bytes]) -> Reply | None:
+        """Return the refusal of whoever may not, before anything of a body is read."""
+        guard = self._guards.get(route)
+        if guard is None:
+            return None
+        try:
+            guard.check(headers.get(b"authorization"))
+        except RaypipeError as error:
+            return self._refused(error)
+        return None
+
+    def _refused(self, error: RaypipeError) -> Reply:
+        status = status_of(error)
+        challenge = ((b"www-authenticate", b"Bearer"),) if status == 401 else ()
+        return self._endpoint.refuse(status, str(error), challenge)
 
     def _get(self, route: str, headers: dict[bytes, bytes]) -> Reply:
         if route == "docs":
@@ -119,26 +155,24 @@ class EndpointApp:
                 415,
                 "the content type must be application/json, not compressed: send that header with the body.",
             )
-        body = await self._body(headers, receive)
-        if body is None:
-            return self._endpoint.refuse(
-                413,
-                f"a body may have at most {self._max_body_bytes:,} bytes (serving.max_body_bytes); "
-                "send several requests.",
-            )
-        if route in self._releases:
-            return await self._release(route, headers.get(b"authorization"), body)
-        return await self._bounded(self._posts[route], body)
+        held = _Held()
+        try:
+            body = await self._body_in_time(headers, receive, held)
+            if isinstance(body, Reply):
+                return body
+            if route in self._releases:
+                return await self._release(route, body)
+            return await self._bounded(self._posts[route], body)
+        finally:
+            self._n_held_bytes -= held.n_bytes
 
-    async def _release(self, route: str, authorization: bytes | None, body: bytes) -> Reply:
-        asked = partial(self._releases[route], authorization, body)
+    async def _release(self, route: str, body: bytes) -> Reply:
+        asked = partial(self._releases[route], body)
         try:
             release = await asyncio.get_running_loop().run_in_executor(self._moves, asked)
             return Reply(200, json.dumps(release.to_json()).encode())
         except RaypipeError as error:
-            status = status_of(error)
-            challenge = ((b"www-authenticate", b"Bearer"),) if status == 401 else ()
-            return self._endpoint.refuse(status, str(error), challenge)
+            return self._refused(error)
         except Exception as error:  # noqa: BLE001 - a broken release must not cost more than this answer
             _log.exception("a release failed")
             return self._endpoint.refuse(500, f"the release failed: {type(error).__name__}: {error}")
@@ -147,12 +181,7 @@ class EndpointApp:
         """Answer, or refuse where as many requests as may wait for an answer do so already."""
         most = self._endpoint.settings.max_ongoing_requests
         if self._n_in_progress >= most:
-            return self._endpoint.refuse(
-                429,
-                f"{most:,} requests are in progress (serving.max_ongoing_requests); "
-                "send this one again later.",
-                ((b"retry-after", b"%d" % RETRY_AFTER_S),),
-            )
+            return self._too_busy(f"{most:,} requests are in progress (serving.max_ongoing_requests)")
         self._n_in_progress += 1
         try:
             return await answer(body)
@@ -188,23 +217,50 @@ class EndpointApp:
             _log.exception("a request could not be answered")
             return self._endpoint.refuse(500, f"the model failed: {type(error).__name__}: {error}")
 
-    async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
-        """Return the body, or None for one that is larger than allowed, read no further than that."""
+    async def _body_in_time(
+        self, headers: dict[bytes, bytes], receive: Receive, held: _Held
+    ) -> bytes | Reply:
+        try:
+            async with asyncio.timeout(self._body_timeout_s):
+                return await self._body(headers, receive, held)
+        except TimeoutError:
+            return self._endpoint.refuse(
+                408,
+                f"a body must come within {self._body_timeout_s:g} seconds (serving.body_timeout_s).",
+                ((b"connection", b"close"),),
+            )
+
+    async def _body(self, headers: dict[bytes, bytes], receive: Receive, held: _Held) -> bytes | Reply:
+        """Return the body, or the refusal of one that is larger than allowed, read no further than that."""
         declared = headers.get(b"content-length", b"0")
         if len(declared) > 19 or (declared.isdigit() and int(declared) > self._max_body_bytes):
-            return None
+            return self._too_large()
         parts: list[bytes] = []
-        n_bytes = 0
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise _Disconnected
-            parts.append(message.get("body", b""))
-            n_bytes += len(parts[-1])
-            if n_bytes > self._max_body_bytes:
-                return None
+            part = message.get("body", b"")
+            parts.append(part)
+            held.n_bytes += len(part)
+            self._n_held_bytes += len(part)
+            if held.n_bytes > self._max_body_bytes:
+                return self._too_large()
+            if self._n_held_bytes > MAX_HELD_BODIES * self._max_body_bytes:
+                return self._too_busy("too many large bodies are in progress")
             if not message.get("more_body", False):
                 return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _too_large(self) -> Reply:
+        return self._endpoint.refuse(
+            413,
+            f"a body may have at most {self._max_body_bytes:,} bytes (serving.max_body_bytes); "
+            "send several requests.",
+        )
+
+    def _too_busy(self, why: str) -> Reply:
+        retry = ((b"retry-after", b"%d" % RETRY_AFTER_S),)
+        return self._endpoint.refuse(429, f"{why}; send this one again later.", retry)
 
     def _wrong_method(self, method: str, allowed: bytes) -> Reply:
         message = f"this path answers {allowed.decode()}. Got {method}."
@@ -235,3 +291,15 @@ class EndpointApp:
         self._batches.shutdown()
         self._moves.shutdown()
         self._endpoint.close()
+
+
+def _guards(operators: Guard, users: Guard | None) -> dict[str, Guard]:
+    """Return who guards which route."""
+    releases = dict.fromkeys(("promote", "rollback"), operators)
+    if users is None:
+        return releases
+    return (
+        releases
+        | dict.fromkeys(("predict", "feedback", "docs", "openapi.json"), users)
+        | {"status": operators}
+    )

@@ -63,22 +63,25 @@ class ReleaseReply:
     is_new: bool
 
 
-def read_status(url: str, timeout_s: float = 5.0) -> EndpointStatus:
-    """Ask the endpoint at `url` for its status; raises ServingError where none answers."""
-    reply = ask(url, "GET", "status", timeout_s=timeout_s)
+def read_status(url: str, timeout_s: float = 5.0, token: str | None = None) -> EndpointStatus:
+    """Ask the endpoint at `url` for its status; raises ServingError where none answers.
+
+    `token` is the operator's, for an endpoint that asks for tokens.
+    """
+    reply = ask(url, "GET", "status", timeout_s=timeout_s, token=token)
     if reply.status != 200:
         raise ServingError(f"{url}/status must answer with 200. Got {reply.status}: {str(reply.body)[:200]}.")
     return EndpointStatus.from_json(reply.body)
 
 
-def predict(url: str, body: Json, timeout_s: float = 60.0) -> EndpointReply:
+def predict(url: str, body: Json, timeout_s: float = 60.0, token: str | None = None) -> EndpointReply:
     """Post `{"rows": [...]}`; rows that fail are told in the reply."""
-    return ask(url, "POST", "predict", body, timeout_s)
+    return ask(url, "POST", "predict", body, timeout_s, token)
 
 
-def feedback(url: str, body: Json, timeout_s: float = 60.0) -> EndpointReply:
+def feedback(url: str, body: Json, timeout_s: float = 60.0, token: str | None = None) -> EndpointReply:
     """Post `{"labels": [{"id": ..., "label": ...}]}`."""
-    return ask(url, "POST", "feedback", body, timeout_s)
+    return ask(url, "POST", "feedback", body, timeout_s, token)
 
 
 def release(
@@ -154,6 +157,7 @@ def wait_for_epoch(
     *,
     timeout_s: float,
     n_replicas: int = 1,
+    token: str | None = None,
     sleep: Callable[[float], None] = time.sleep,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> EndpointStatus:
@@ -166,7 +170,7 @@ def wait_for_epoch(
     last = "it did not answer"
     while monotonic() < deadline:
         try:
-            status = read_status(url, timeout_s=min(5.0, timeout_s))
+            status = read_status(url, timeout_s=min(5.0, timeout_s), token=token)
         except ServingError as error:
             last = str(error)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
@@ -49,12 +50,40 @@ class ServingSettings(Settings):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    auth: Literal["auto", "token", "off"] = "auto"
+    """Whether predictions, labels and the status are for whoever shows a token. `auto` asks for one wherever
+    others than this machine can reach the endpoint, and where `token_file` is set."""
+    token_file: str | None = None
+    """The file with the token for predictions and labels; none is `serving.token` in the home, which `up`
+    makes."""
     replicas: ReplicaSettings = ReplicaSettings()
     max_ongoing_requests: Annotated[int, Field(ge=1)] = 256
     """Requests in progress per replica before further ones are refused."""
     max_rows: Annotated[int, Field(ge=1)] = 10_000
     """Rows in one request."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 16 * 1024 * 1024
+    body_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 20.0
+    """How long the body of a request may take to come."""
     poll_interval_s: Annotated[float, Field(gt=0, le=60)] = 0.25
     """How often a replica looks whether another version shall serve."""
     capture: CaptureSettings = CaptureSettings()
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach the endpoint."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether others than this machine are answered without a token."""
+        return not self.is_local and not self.asks_for_token
+
+    @property
+    def asks_for_token(self) -> bool:
+        """Whether a request must show a token."""
+        if self.auth == "auto":
+            return self.token_file is not None or not self.is_local
+        return self.auth == "token"

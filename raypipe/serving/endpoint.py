@@ -154,11 +154,11 @@ class Endpoint:
 
     def openapi(self) -> Reply:
         """Describe the endpoint as OpenAPI 3.1."""
-        return Reply(200, _encode(openapi(self.name, self.versions.current.loaded)))
+        return Reply(200, _encode(openapi(self.name, self.versions.current.loaded, self.settings)))
 
     def docs(self, host: str) -> Reply:
         """Describe the endpoint for a person; the page loads nothing from elsewhere."""
-        page = docs_page(self.name, self.versions.current.loaded, host)
+        page = docs_page(self.name, self.versions.current.loaded, host, self.settings)
         policy = (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'")
         return Reply(200, page.encode(), b"text/html; charset=utf-8", (policy,))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from raypipe.serving.request import MAX_ID_CHARACTERS, RefusedRequest, TooLarge, explain_json
+from raypipe.serving.request import MAX_ID_CHARACTERS, RefusedRequest, TooLarge, decode_form
 from raypipe.training.task import ClassValue, Task
 
 
@@ -43,25 +43,14 @@ _ITEM = msgspec.json.Decoder(_Item)
 
 def parse_feedback(body: bytes, task: Task, max_labels: int) -> Sequence[Label | RejectedLabel]:
     """Return the labels of a request, or what is wrong with each; raises RefusedRequest for the whole."""
-    labels = _decode(body).labels
+    labels = decode_form(_BODY, body, '{"labels": [{"id": "...", "label": ...}, ...]}').labels
+    if not labels:
+        raise RefusedRequest("labels must have one label or more. Got none.")
     if len(labels) > max_labels:
         raise TooLarge(
             f"a request may have at most {max_labels:,} labels (serving.max_rows). Got {len(labels):,}."
         )
     return [_label(raw, task) for raw in labels]
-
-
-def _decode(body: bytes) -> _Body:
-    try:
-        return _BODY.decode(body)
-    except RecursionError:
-        raise RefusedRequest("the body is nested too deeply; labels are flat objects.") from None
-    except msgspec.ValidationError as error:
-        raise RefusedRequest(
-            f'the body must be {{"labels": [{{"id": "...", "label": ...}}, ...]}}. Got: {error}.'
-        ) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RefusedRequest(f"the body is not JSON in UTF-8: {explain_json(body, error)}.") from None
 
 
 def _label(raw: msgspec.Raw, task: Task) -> Label | RejectedLabel:

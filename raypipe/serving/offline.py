@@ -28,6 +28,8 @@ def answer_rows(
 
     Raises ArtifactError where the version's folder is not what was registered.
     """
+    if not rows:
+        return []
     loaded = load_version(folder, Pointer(version.version, version.manifest_sha256, 0))
     body = msgspec.json.encode({"rows": list(rows)})
     try:

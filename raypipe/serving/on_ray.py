@@ -24,7 +24,6 @@ from starlette.middleware import Middleware
 
 from raypipe.core.clock import SystemClock
 from raypipe.core.errors import ServingError
-from raypipe.core.home import Home
 from raypipe.monitoring.on_ray import RayMetrics
 from raypipe.serving.app import EndpointApp
 from raypipe.serving.client import EndpointStatus, read_status, wait_for_epoch
@@ -34,7 +33,7 @@ from raypipe.serving.metrics import start_export
 from raypipe.serving.pointer import Pointer, read_pointer
 from raypipe.serving.replica import build_app
 from raypipe.serving.spec import EndpointSpec
-from raypipe.serving.token import keep_token
+from raypipe.serving.token import MIN_CHARACTERS, keep_token, read_token
 
 DEPLOYMENT = "endpoint"
 HEALTH_CHECK_PERIOD_S = 2.0
@@ -140,17 +139,35 @@ def deploy(spec: EndpointSpec, timeout_s: float = 120.0) -> str:
         raise ServingError(
             f"no version of {spec.name} is released yet; run the pipeline, or promote a version."
         )
-    keep_operator_token(spec)
+    keep_tokens(spec)
     _start_serve(spec.settings)
     if not _runs(spec):
         _run(spec, pointer.version)
-    wait_for_epoch(spec.url, pointer.epoch, timeout_s=timeout_s, n_replicas=spec.settings.replicas.min)
+    wait_for_epoch(
+        spec.url,
+        pointer.epoch,
+        timeout_s=timeout_s,
+        n_replicas=spec.settings.replicas.min,
+        token=spec.status_token(),
+    )
     return spec.url
 
 
-def keep_operator_token(spec: EndpointSpec) -> None:
-    """Make the token that an operator shows to the endpoint, unless its home has one."""
-    keep_token(Home(spec.home).operator_token, secrets.token_hex(32))
+def keep_tokens(spec: EndpointSpec) -> None:
+    """Make the tokens that the endpoint asks for, unless its home has them.
+
+    Raises ServingError for a `serving.token_file` of the user's own without a token: it is not ours to make.
+    """
+    keep_token(spec.operator_token_file, secrets.token_hex(32))
+    if spec.token_file is None:
+        return
+    if spec.settings.token_file is None:
+        keep_token(spec.token_file, secrets.token_hex(32))
+    elif read_token(spec.token_file) is None:
+        raise ServingError(
+            f"serving.token_file must name a file with a token of {MIN_CHARACTERS} or more ASCII characters. "
+            f"Got {spec.token_file}, which holds none; write one, or leave the setting out and one is made."
+        )
 
 
 def bind(spec: EndpointSpec) -> serve.Application:
@@ -204,7 +221,7 @@ def _runs(spec: EndpointSpec) -> bool:
     if application is None or application.status != "RUNNING":
         return False
     try:
-        status: EndpointStatus = read_status(spec.url)
+        status: EndpointStatus = read_status(spec.url, token=spec.status_token())
     except ServingError:
         return False
     return status.details.get("spec") == spec.id

@@ -5,38 +5,56 @@ from __future__ import annotations
 import html
 import json
 import re
+import sys
 from collections.abc import Mapping
 
 from raypipe.core.ids import Json
 from raypipe.data.schema import Column, ColumnKind
+from raypipe.serving.config import ServingSettings
+from raypipe.serving.operator import MAX_EPOCH, VERSION_PATTERN
 from raypipe.serving.releases import MAX_REASON_CHARACTERS
 from raypipe.serving.request import MAX_ID_CHARACTERS
 from raypipe.serving.swap import LoadedVersion
 from raypipe.training.task import ClassValue, Task
 
+_FINITE: dict[str, Json] = {"minimum": -sys.float_info.max, "maximum": sys.float_info.max}
+_NUMBER: dict[str, Json] = {"type": "number", **_FINITE}
 _TYPES: Mapping[ColumnKind, dict[str, Json]] = {
-    "number": {"type": "number"},
-    "integer": {"type": "integer", "format": "int64"},
+    "number": _NUMBER,
+    "integer": {"type": "integer", "format": "int64", "minimum": -(2**63), "maximum": 2**63 - 1},
     "boolean": {"type": "boolean"},
     "category": {"type": "string"},
-    "timestamp": {"type": "string", "description": "A time or date in ISO 8601; without a zone it is UTC."},
+    "timestamp": {
+        "type": "string",
+        "format": "date-time",
+        "description": "A time in the years 1 to 9999. Other spellings of ISO 8601 are read too, such as a "
+        "date alone; without a zone it is UTC.",
+    },
 }
 _ID: Json = {"type": "string", "minLength": 1, "maxLength": MAX_ID_CHARACTERS}
-_REFUSALS = {
+_BODY_REFUSALS = {
     "400": "The body is not JSON of this form.",
+    "408": "The body did not come in time.",
     "413": "The request is too large.",
     "415": "The content type is not application/json.",
-    "422": "No row (or label) of the request is valid.",
+    "429": "Too much is in progress; ask again later.",
 }
-_RELEASE_REFUSALS = {
-    "400": "The body is not JSON of this form.",
-    "401": "No operator's token is shown.",
-    "403": "It is not the token of the endpoint's home.",
-    "404": "No such version, or none to go back to.",
-    "409": "Another release came in between.",
-    "422": "The version cannot serve; the one before it goes on.",
-    "503": "The release could not be recorded; ask again later.",
+_REFUSALS = _BODY_REFUSALS | {"422": "No row (or label) of the request is valid."}
+_TOKEN_REFUSALS = {
+    "401": "No token is shown.",
+    "403": "It is not the endpoint's token.",
+    "503": "The endpoint's token cannot be read; ask again later.",
 }
+_RELEASE_REFUSALS = (
+    _BODY_REFUSALS
+    | _TOKEN_REFUSALS
+    | {
+        "404": "No such version, or none to go back to.",
+        "409": "Another release came in between.",
+        "422": "The version cannot serve; the one before it goes on.",
+        "503": "The release could not be recorded, or the token not be read; ask again later.",
+    }
+)
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"
     "pre{background:#f4f4f4;padding:1rem;overflow-x:auto}td,th{text-align:left;padding:.2rem 1rem .2rem 0}"
@@ -44,8 +62,19 @@ _STYLE = (
 _HOST = re.compile(r"[A-Za-z0-9.:\[\]-]{1,255}")
 
 
-def openapi(name: str, loaded: LoadedVersion) -> dict[str, Json]:
+def openapi(name: str, loaded: LoadedVersion, settings: ServingSettings) -> dict[str, Json]:
     """Return the OpenAPI 3.1 document of an endpoint for the version that answers."""
+    user = "token" if settings.asks_for_token else None
+    operator = "operator" if settings.asks_for_token else None
+    paths: dict[str, Json] = {
+        "predict": {"post": _post("Predict rows", "PredictRequest", "PredictResponse", user)},
+        "feedback": {"post": _post("Report labels", "FeedbackRequest", "FeedbackResponse", user, "503")},
+        "promote": {"post": _release("Make a version the champion", "PromoteRequest")},
+        "rollback": {"post": _release("Go back to the champion before the present one", "RollbackRequest")},
+        "status": {"get": _get("Which version answers, and what was done", operator)},
+        "health": {"get": _get("Whether requests are answered", None)},
+        "openapi.json": {"get": _get("This document", user)},
+    }
     return {
         "openapi": "3.1.0",
         "info": {
@@ -54,22 +83,14 @@ def openapi(name: str, loaded: LoadedVersion) -> dict[str, Json]:
             "description": "Of two equal keys in an object the last one counts. Each row is answered by "
             "itself: a row with an error does not keep the others from being answered.",
         },
-        "paths": {
-            f"/{name}/predict": {"post": _post("Predict rows", "PredictRequest", "PredictResponse")},
-            f"/{name}/feedback": {
-                "post": _post("Report labels", "FeedbackRequest", "FeedbackResponse", "503")
-            },
-            f"/{name}/promote": {"post": _release("Make a version the champion", "PromoteRequest")},
-            f"/{name}/rollback": {
-                "post": _release("Go back to the champion before the present one", "RollbackRequest")
-            },
-            f"/{name}/status": {"get": _get("Which version answers, and what was done")},
-            f"/{name}/health": {"get": _get("Whether requests are answered")},
-            f"/{name}/openapi.json": {"get": _get("This document")},
-        },
+        "paths": {f"/{name}/{route}": item for route, item in paths.items()},
         "components": {
-            "schemas": _schemas(loaded) | _release_schemas(),
-            "securitySchemes": {"operator": {"type": "http", "scheme": "bearer"}},
+            "schemas": _schemas(loaded, settings.max_rows) | _release_schemas(),
+            "securitySchemes": {
+                scheme: {"type": "http", "scheme": "bearer", "description": f"The file {file} in the home."}
+                for scheme, file in (("operator", "operator.token"), (user, "serving.token"))
+                if scheme is not None
+            },
         },
     }
 
@@ -79,12 +100,13 @@ def example_request(loaded: LoadedVersion) -> Json:
     return {"rows": [loaded.example]}
 
 
-def docs_page(name: str, loaded: LoadedVersion, host: str) -> str:
+def docs_page(name: str, loaded: LoadedVersion, host: str, settings: ServingSettings) -> str:
     """Return a page that shows the columns and a call to copy."""
+    is_guarded = settings.asks_for_token
     place = f"http://{host if _HOST.fullmatch(host) else 'HOST:PORT'}/{name}"
     rows = "".join(_table_row(column) for column in loaded.predictor.transform.inputs)
-    predict = curl(place, "predict", example_request(loaded))
-    feedback = curl(place, "feedback", _feedback_example(loaded))
+    predict = curl(place, "predict", example_request(loaded), is_guarded)
+    feedback = curl(place, "feedback", _feedback_example(loaded), is_guarded)
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{name}</title><style>{_STYLE}</style>"
         f"<h1>{name}</h1><p>Version {html.escape(loaded.pointer.version)} predicts "
@@ -97,10 +119,11 @@ def docs_page(name: str, loaded: LoadedVersion, host: str) -> str:
     )
 
 
-def curl(place: str, route: str, body: Json) -> str:
-    """Return a command that posts `body`, ready for a POSIX shell."""
+def curl(place: str, route: str, body: Json, is_guarded: bool = False) -> str:
+    """Return a command that posts `body`, for a POSIX shell; its variable TOKEN is shown, if need be."""
     text = json.dumps(body, ensure_ascii=False).replace("'", "'\\''")
-    return f"curl -X POST {place}/{route} -H 'content-type: application/json' -d '{text}'"
+    shown = ' -H "authorization: Bearer $TOKEN"' if is_guarded else ""
+    return f"curl -X POST {place}/{route}{shown} -H 'content-type: application/json' -d '{text}'"
 
 
 def _table_row(column: Column) -> str:
@@ -108,14 +131,21 @@ def _table_row(column: Column) -> str:
     return f"<tr><td>{html.escape(column.name)}<td>{column.kind}<td>{missing}</tr>"
 
 
-def _schemas(loaded: LoadedVersion) -> dict[str, Json]:
+def _schemas(loaded: LoadedVersion, max_rows: int) -> dict[str, Json]:
     task = loaded.predictor.task
     label: Json = {"type": "number"} if task.kind == "regression" else {"enum": list(task.classes)}
+    truth: Json = _NUMBER if task.kind == "regression" else label
     error = _object({"message": {"type": "string"}}, "message")
+    ids: Json = {
+        "type": ["array", "null"],
+        "items": _ID,
+        "uniqueItems": True,
+        "description": "One for each row; made by the endpoint where absent.",
+    }
     return {
         "Row": _row(loaded),
         "PredictRequest": {
-            **_object({"rows": _list(_ref("Row")), "ids": _list(_ID)}, "rows"),
+            **_closed({"rows": _some(_ref("Row"), max_rows), "ids": ids}, "rows"),
             "examples": [example_request(loaded)],
         },
         "PredictResponse": _object(
@@ -124,7 +154,9 @@ def _schemas(loaded: LoadedVersion) -> dict[str, Json]:
             "predictions",
         ),
         "FeedbackRequest": {
-            **_object({"labels": _list(_object({"id": _ID, "label": label}, "id", "label"))}, "labels"),
+            **_closed(
+                {"labels": _some(_closed({"id": _ID, "label": truth}, "id", "label"), max_rows)}, "labels"
+            ),
             "examples": [_feedback_example(loaded)],
         },
         "FeedbackResponse": _object(
@@ -135,10 +167,12 @@ def _schemas(loaded: LoadedVersion) -> dict[str, Json]:
 
 
 def _release_schemas() -> dict[str, Json]:
-    text: Json = {"type": "string"}
-    optional: Json = {"type": ["string", "null"]}
+    text: Json = {"type": "string", "pattern": VERSION_PATTERN}
+    optional: Json = {"type": ["string", "null"], "pattern": VERSION_PATTERN}
     epoch: Json = {
         "type": ["integer", "null"],
+        "minimum": 0,
+        "maximum": MAX_EPOCH,
         "description": "The newest that the caller has seen; a change of the champion since is refused.",
     }
     reason: Json = {"type": "string", "maxLength": MAX_REASON_CHARACTERS}
@@ -185,16 +219,26 @@ def _feedback_example(loaded: LoadedVersion) -> Json:
     return {"labels": [{"id": "the id of a prediction", "label": label}]}
 
 
-def _post(summary: str, request: str, response: str, *more: str) -> Json:
+def _post(summary: str, request: str, response: str, scheme: str | None, *more: str) -> Json:
     refusals = _REFUSALS | dict.fromkeys(more, "The labels could not be kept; send them again later.")
     answered = _answered(response)
-    refused = _refused(refusals) | {"422": {"description": refusals["422"], "content": _json(response)}}
-    return {"summary": summary, **_takes(request), "responses": answered | refused}
+    refused = _refused(_guarded_refusals(scheme) | refusals) | {
+        "422": {"description": refusals["422"], "content": _json(response)}
+    }
+    return {"summary": summary, **_secured(scheme), **_takes(request), "responses": answered | refused}
 
 
 def _release(summary: str, request: str) -> Json:
     responses = _answered("ReleaseResponse") | _refused(_RELEASE_REFUSALS)
-    return {"summary": summary, "security": [{"operator": []}], **_takes(request), "responses": responses}
+    return {"summary": summary, **_secured("operator"), **_takes(request), "responses": responses}
+
+
+def _secured(scheme: str | None) -> dict[str, Json]:
+    return {} if scheme is None else {"security": [{scheme: []}]}
+
+
+def _guarded_refusals(scheme: str | None) -> dict[str, str]:
+    return {} if scheme is None else _TOKEN_REFUSALS
 
 
 def _takes(request: str) -> dict[str, Json]:
@@ -213,9 +257,11 @@ def _json(schema: str) -> Json:
     return {"application/json": {"schema": _ref(schema)}}
 
 
-def _get(summary: str) -> Json:
+def _get(summary: str, scheme: str | None) -> Json:
     content: Json = {"application/json": {"schema": {"type": "object"}}}
-    return {"summary": summary, "responses": {"200": {"description": summary, "content": content}}}
+    answered: dict[str, Json] = {"200": {"description": summary, "content": content}}
+    refused = _refused(_guarded_refusals(scheme))
+    return {"summary": summary, **_secured(scheme), "responses": answered | refused}
 
 
 def _object(properties: Mapping[str, Json], *required: str) -> dict[str, Json]:
@@ -228,6 +274,10 @@ def _closed(properties: Mapping[str, Json], *required: str) -> dict[str, Json]:
 
 def _list(items: Json) -> Json:
     return {"type": "array", "items": items}
+
+
+def _some(items: Json, most: int) -> Json:
+    return {"type": "array", "items": items, "minItems": 1, "maxItems": most}
 
 
 def _ref(name: str) -> Json:

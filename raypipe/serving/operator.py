@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, TypeAlias, TypeVar
+from typing import Annotated, TypeAlias
 
 import msgspec
 
@@ -17,23 +16,26 @@ from raypipe.serving.releases import (
     Release,
     Releases,
 )
-from raypipe.serving.request import RefusedRequest, explain_json
-from raypipe.serving.token import check_token
+from raypipe.serving.request import RefusedRequest, decode_form
+from raypipe.serving.token import Guard
 
+MAX_EPOCH = 2**63 - 1
+VERSION_PATTERN = r"^[A-Za-z0-9._-]{1,100}$"
+_Version: TypeAlias = Annotated[str, msgspec.Meta(pattern=VERSION_PATTERN)]
+_Epoch: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=MAX_EPOCH)]
 _Reason: TypeAlias = Annotated[str, msgspec.Meta(max_length=MAX_REASON_CHARACTERS)]
-_T = TypeVar("_T")
 
 
 class _Promotion(msgspec.Struct, forbid_unknown_fields=True):
-    version: str
-    expected: str | None = None
-    epoch: int | None = None
+    version: _Version
+    expected: _Version | None = None
+    epoch: _Epoch | None = None
     reason: _Reason = ""
 
 
 class _Rollback(msgspec.Struct, forbid_unknown_fields=True):
-    expected: str
-    epoch: int | None = None
+    expected: _Version
+    epoch: _Epoch | None = None
     reason: _Reason = ""
 
 
@@ -42,22 +44,23 @@ _ROLLBACK = msgspec.json.Decoder(_Rollback)
 
 
 class Operator:
-    """Releases for whoever shows the token of the home.
+    """Releases for whoever passes the `guard`, which is to be asked first.
 
     `follow` makes this replica answer with a release before the reply says so; the others poll. Each call
     blocks: call it from the thread that moves versions. Raises RaypipeError; `status_of` says what that is
     over HTTP.
     """
 
-    def __init__(self, token_file: Path, releases: Releases, follow: Follow) -> None:
-        self._token_file = token_file
+    def __init__(self, guard: Guard, releases: Releases, follow: Follow) -> None:
+        self.guard = guard
         self._releases = releases
         self._follow = follow
 
-    def promote(self, authorization: bytes | None, body: bytes) -> Release:
+    def promote(self, body: bytes) -> Release:
         """Make a version the champion, unless the one that the caller `expected` is it no more."""
-        check_token(self._token_file, authorization)
-        asked = _decoded(_PROMOTION, body, '{"version": "v2", "expected": "v1", "epoch": 7, "reason": "..."}')
+        asked = decode_form(
+            _PROMOTION, body, '{"version": "v2", "expected": "v1", "epoch": 7, "reason": "..."}'
+        )
         present = self._releases.registry.alias(self._releases.folder.name, CHAMPION)
         return self._releases.promote(
             asked.version,
@@ -67,10 +70,9 @@ class Operator:
             follow=self._follow,
         )
 
-    def rollback(self, authorization: bytes | None, body: bytes) -> Release:
+    def rollback(self, body: bytes) -> Release:
         """Go back from the champion that the caller `expected`; a repeat goes back no further."""
-        check_token(self._token_file, authorization)
-        asked = _decoded(_ROLLBACK, body, '{"expected": "v2", "epoch": 7, "reason": "..."}')
+        asked = decode_form(_ROLLBACK, body, '{"expected": "v2", "epoch": 7, "reason": "..."}')
         reason = f"{ROLLED_BACK}: {asked.reason}" if asked.reason else ROLLED_BACK
         return self._releases.rollback(
             expected=asked.expected, epoch=asked.epoch, reason=reason, follow=self._follow
@@ -90,16 +92,3 @@ def status_of(error: RaypipeError) -> int:
             return 422
         case _:
             return 503
-
-
-def _decoded(decoder: msgspec.json.Decoder[_T], body: bytes, form: str) -> _T:
-    try:
-        return decoder.decode(body)
-    except RecursionError:
-        raise RefusedRequest("the body is nested too deeply; it is a flat object.") from None
-    except msgspec.ValidationError as error:
-        raise RefusedRequest(f"the body must be like {form}. Got: {error}.") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RefusedRequest(
-            f"the body must be JSON in UTF-8 like {form}. Got: {explain_json(body, error)}."
-        ) from None

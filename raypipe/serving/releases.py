@@ -177,11 +177,14 @@ class Releases:
         return pointer
 
 
-def answers_at(url: str, n_replicas: int, timeout_s: float = 60.0) -> Follow:
-    """Return what waits until `n_replicas` replicas of the endpoint at `url` answer with a pointer."""
+def answers_at(url: str, n_replicas: int, timeout_s: float = 60.0, token: str | None = None) -> Follow:
+    """Return what waits until `n_replicas` replicas of the endpoint at `url` answer with a pointer.
+
+    `token` is what its status asks for, if anything.
+    """
 
     def follow(pointer: Pointer) -> None:
-        wait_for_epoch(url, pointer.epoch, timeout_s=timeout_s, n_replicas=n_replicas)
+        wait_for_epoch(url, pointer.epoch, timeout_s=timeout_s, n_replicas=n_replicas, token=token)
 
     return follow
 

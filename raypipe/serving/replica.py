@@ -14,6 +14,7 @@ from raypipe.serving.operator import Operator
 from raypipe.serving.releases import Releases
 from raypipe.serving.spec import EndpointSpec
 from raypipe.serving.swap import VersionHolder, load_version
+from raypipe.serving.token import Guard
 
 
 def build_app(spec: EndpointSpec, replica: str, clock: Clock) -> EndpointApp:
@@ -33,6 +34,9 @@ def build_app(spec: EndpointSpec, replica: str, clock: Clock) -> EndpointApp:
         replica=replica,
         spec_id=spec.id,
     )
-    home = Home(spec.home)
-    releases = Releases(Registry(home.registry_url, clock), spec.folder)
-    return EndpointApp(endpoint, Operator(home.operator_token, releases, versions.follow))
+    releases = Releases(Registry(Home(spec.home).registry_url, clock), spec.folder)
+    operators = Guard(spec.operator_token_file, clock, "this path is the operator's")
+    users = (
+        None if spec.token_file is None else Guard(spec.token_file, clock, "this endpoint asks for a token")
+    )
+    return EndpointApp(endpoint, Operator(operators, releases, versions.follow), users)

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated, TypeAlias
+from typing import Annotated, TypeAlias, TypeVar
 
 import msgspec
 
@@ -22,6 +22,7 @@ from raypipe.core.errors import ServingError
 from raypipe.data.schema import Column, ColumnKind, Value
 
 Row: TypeAlias = "dict[str, Value]"
+_T = TypeVar("_T")
 
 MAX_ID_CHARACTERS = 200
 _MAX_ERRORS = 20
@@ -254,20 +255,28 @@ def _time(text: str) -> datetime:
 
 
 def _decode_body(body: bytes) -> _Body:
+    form = '{"rows": [{"column": value, ...}, ...]}, with "ids": ["...", ...] if you like'
+    decoded = decode_form(_BODY, body, form)
+    if not decoded.rows:
+        raise RefusedRequest("rows must have one row or more. Got none.")
+    return decoded
+
+
+def decode_form(decoder: msgspec.json.Decoder[_T], body: bytes, form: str) -> _T:
+    """Decode a body of a given form; raises RefusedRequest, which says what is wrong with it."""
     try:
-        return _BODY.decode(body)
+        if not body.isascii():
+            body.decode()  # What is not read of a body, as a column that is not used, is UTF-8 too.
+        return decoder.decode(body)
     except RecursionError:
-        raise RefusedRequest("the body is nested too deeply; a row is a flat object of columns.") from None
+        raise RefusedRequest(f"the body is nested too deeply; it must be {form}.") from None
     except msgspec.ValidationError as error:
-        raise RefusedRequest(
-            'the body must be {"rows": [{"column": value, ...}, ...]}, with "ids": ["...", ...] if you like. '
-            f"Got: {error}."
-        ) from None
+        raise RefusedRequest(f"the body must be {form}. Got: {error}.") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RefusedRequest(f"the body is not JSON in UTF-8: {explain_json(body, error)}.") from None
+        raise RefusedRequest(f"the body is not JSON in UTF-8: {_explain_json(body, error)}.") from None
 
 
-def explain_json(body: bytes, error: Exception) -> str:
+def _explain_json(body: bytes, error: Exception) -> str:
     """Say in a few words why `body` is not JSON."""
     if _NO_NUMBER.search(body):
         return "NaN and Infinity are no JSON numbers; send null for a missing value"

@@ -9,6 +9,7 @@ import raypipe
 from raypipe.core.home import Home, PipelineHome
 from raypipe.core.ids import content_id, sha256_file
 from raypipe.serving.config import ServingSettings
+from raypipe.serving.token import read_token
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,27 @@ class EndpointSpec:
         """Where the endpoint answers."""
         host = "127.0.0.1" if self.settings.host in ("0.0.0.0", "::") else self.settings.host
         return f"http://{host}:{self.settings.port}/{self.name}"
+
+    @property
+    def operator_token_file(self) -> Path:
+        """The file with the token that guards releases, and the status where requests need a token."""
+        return Home(self.home).operator_token
+
+    @property
+    def token_file(self) -> Path | None:
+        """The file with the token that predictions and labels need; None where they need none."""
+        if not self.settings.asks_for_token:
+            return None
+        named = self.settings.token_file
+        return Home(self.home).serving_token if named is None else Path(named)
+
+    def token(self) -> str | None:
+        """Return what to show for predictions and labels; None where nothing is asked or known."""
+        return None if self.token_file is None else read_token(self.token_file)
+
+    def status_token(self) -> str | None:
+        """Return what to show for the status; None where nothing is asked or known."""
+        return None if self.token_file is None else read_token(self.operator_token_file)
 
     @property
     def id(self) -> str:

@@ -1,16 +1,20 @@
-"""The operator's token: whoever shows it to an endpoint may change which version answers."""
+"""Tokens: whoever shows an endpoint the operator's may change which version answers, and whoever shows it the
+other one is answered, where the endpoint asks for it."""
 
 from __future__ import annotations
 
 import hmac
 import os
+from datetime import datetime, timedelta
 from pathlib import Path
 
+from raypipe.core.clock import Clock
 from raypipe.core.errors import StorageError
 from raypipe.core.files import fsync_folder, storage_errors
 from raypipe.serving.request import RefusedRequest
 
 MIN_CHARACTERS = 32
+READ_AGAIN = timedelta(seconds=1)
 _SCHEME = b"bearer "
 
 
@@ -58,17 +62,41 @@ def keep_token(path: Path, new: str) -> None:
         fsync_folder(path.parent)
 
 
-def check_token(path: Path, header: bytes | None) -> None:
-    """Raise RefusedRequest unless the header `authorization` shows the token in a file."""
-    if header is None or not header.lower().startswith(_SCHEME):
-        raise NoToken(
-            "this path is the operator's: send the header `authorization: Bearer TOKEN`, with what the file "
-            f"{path.name} in the endpoint's home holds."
-        )
-    token = read_token(path)
-    if token is None:
-        raise TokenUnset(f"the endpoint's home has no {path.name}; `raypipe up` makes one.")
-    if not hmac.compare_digest(header[len(_SCHEME) :].strip(), token.encode()):
-        raise WrongToken(
-            f"the token must be what the file {path.name} in the endpoint's home holds; it is another one."
-        )
+class Guard:
+    """Lets pass whoever shows the token in a file; one that is replaced counts within a second.
+
+    `whose` says in refusals what needs the token, such as "this path is the operator's".
+    """
+
+    def __init__(self, path: Path, clock: Clock, whose: str) -> None:
+        self._path = path
+        self._clock = clock
+        self._whose = whose
+        self._token: bytes | None = None
+        self._read_at: datetime | None = None
+
+    def check(self, header: bytes | None) -> None:
+        """Raise RefusedRequest unless the header `authorization` shows the token.
+
+        Raises StorageError where the file cannot be read.
+        """
+        if header is None or not header.lower().startswith(_SCHEME):
+            raise NoToken(
+                f"{self._whose}: send the header `authorization: Bearer TOKEN`, with what the file "
+                f"{self._path.name} in the endpoint's home holds."
+            )
+        token = self._known()
+        if token is None:
+            raise TokenUnset(
+                f"the endpoint's file {self._path.name} must hold a token of {MIN_CHARACTERS} or more "
+                "characters, and does not; `raypipe up` makes one in the home."
+            )
+        if not hmac.compare_digest(header[len(_SCHEME) :].strip(), token):
+            raise WrongToken(f"the token must be what the endpoint's file {self._path.name} holds.")
+
+    def _known(self) -> bytes | None:
+        now = self._clock.now()
+        if self._read_at is None or abs(now - self._read_at) >= READ_AGAIN:
+            token = read_token(self._path)
+            self._token, self._read_at = (None if token is None else token.encode()), now
+        return self._token

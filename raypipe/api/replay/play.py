@@ -69,7 +69,7 @@ class Replay:
         self._constant = ConstantModel.of(task, task.encode(history[task.label]))
         self._live = LiveAnswers(task, played.num_rows)
         self._news = News(self._config, self._registry)
-        self._traffic = Traffic(post_to(endpoint_spec(self._config).url), settings.label_delay_s)
+        self._traffic = Traffic(post_to(endpoint_spec(self._config)), settings.label_delay_s)
         self._n_sent = 0
         self._row_of: dict[str, int] = {}
         self._pace = Pace(settings.rows_per_s)

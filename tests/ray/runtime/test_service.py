@@ -10,8 +10,10 @@ import pytest
 
 from raypipe.config.load import load_config
 from raypipe.core.errors import ConfigError, ServingError
+from raypipe.core.ids import Json
 from raypipe.serving import client
 from raypipe.serving.pointer import write_pointer
+from raypipe.serving.token import read_token
 from raypipe.testing.serving import write_tiny_version
 
 CONFIG = """
@@ -55,10 +57,13 @@ def served(local_ray: None, config: Path) -> Iterator[str]:
     serve.shutdown()
 
 
-def test_a_serve_config_brings_up_the_endpoint(served: str) -> None:
-    client.wait_for_epoch(served, 1, timeout_s=60)
-    reply = client.predict(served, {"rows": [{"amount": 1, "size": 3, "colour": "red", "member": True}]})
-    assert reply.status == 200
+def test_a_serve_config_brings_up_the_endpoint(served: str, config: Path) -> None:
+    """It asks for tokens: Serve's own config says where it listens, and there that is everywhere."""
+    home = load_config(config).root
+    client.wait_for_epoch(served, 1, timeout_s=60, token=read_token(home.operator_token))
+    rows: Json = {"rows": [{"amount": 1, "size": 3, "colour": "red", "member": True}]}
+    asked = [client.predict(served, rows, token=token) for token in (None, read_token(home.serving_token))]
+    assert [reply.status for reply in asked] == [401, 200]
 
 
 def test_without_a_released_version_it_says_so(config: Path) -> None:

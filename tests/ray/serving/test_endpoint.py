@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 
 import psutil
@@ -19,6 +19,7 @@ import pytest
 from raypipe.core.clock import SystemClock
 from raypipe.core.errors import ServingError
 from raypipe.core.home import Home, PipelineHome
+from raypipe.core.ids import Json
 from raypipe.data.captured import LabelRecord, PredictionRecord, Record, decode
 from raypipe.data.frames import read_frames
 from raypipe.registry.store import Registry
@@ -222,6 +223,43 @@ def test_a_release_over_http_and_a_broadcast_reach_every_replica(spec: EndpointS
         assert (back.version, back.is_new, again.epoch, again.is_new) == ("v1", True, back.epoch, False)
         assert broadcast.tell(first).result(timeout=60) == (back.epoch,) * 2
         assert registry.alias("told", CHAMPION) == "v1"
+    finally:
+        undeploy(spec.name)
+
+
+def test_a_guarded_endpoint_and_bodies_that_do_not_come(spec: EndpointSpec, tmp_path: Path) -> None:
+    from raypipe.serving.on_ray import deploy, undeploy
+
+    settings = spec.settings.model_copy(update={"auth": "token", "body_timeout_s": 0.3})
+    spec = EndpointSpec("guarded", tmp_path, settings)
+    write_pointer(spec.folder.pointer, write_tiny_version(spec.folder, "v1", 1))
+    deploy(spec)
+    try:
+        rows: Json = {"rows": [ROW]}
+        asked = [client.predict(spec.url, rows, token=one) for one in (None, "x" * 64, spec.token())]
+        assert [one.status for one in asked] == [401, 403, 200]
+        with pytest.raises(ServingError, match=r"must answer with 200\. Got 401"):
+            client.read_status(spec.url)
+        before = client.read_status(spec.url, token=spec.status_token())
+        head = (
+            f"POST /guarded/predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+            f"authorization: Bearer {spec.token()}\r\n"
+        ).encode()
+        chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (BODY[:9], BODY[9:], b""))
+        for sent, status in (
+            (head + b"transfer-encoding: chunked\r\n\r\n" + chunks, 200),
+            (head + b"content-length: %d\r\n\r\n" % len(BODY) + BODY[:9], 408),
+            (head + b"transfer-encoding: chunked\r\n\r\n" + chunks[:9], 408),
+        ):
+            with socket.create_connection(("127.0.0.1", spec.settings.port), timeout=10) as connection:
+                connection.sendall(sent)
+                response = HTTPResponse(connection)
+                response.begin()
+                assert (response.status, json.loads(response.read()) != {}) == (status, True)
+        assert client.read_status(spec.url, token=spec.status_token()).replica == before.replica
+        spec.operator_token_file.unlink()
+        with pytest.raises(ServingError, match="Got 401"):
+            client.wait_for_epoch(spec.url, 1, timeout_s=0.2, token=spec.status_token())
     finally:
         undeploy(spec.name)
 

@@ -18,7 +18,7 @@ from raypipe.serving.operator import Operator
 from raypipe.serving.pointer import Pointer, write_pointer
 from raypipe.serving.releases import Releases
 from raypipe.serving.swap import VersionHolder, load_version
-from raypipe.serving.token import keep_token
+from raypipe.serving.token import Guard, keep_token
 from raypipe.testing import FakeClock
 from raypipe.testing.serving import write_tiny_version
 
@@ -97,10 +97,11 @@ def registry(folder: PipelineHome, clock: FakeClock) -> Registry:
 
 
 @pytest.fixture
-def operator(folder: PipelineHome, registry: Registry, versions: VersionHolder) -> Operator:
+def operator(folder: PipelineHome, registry: Registry, versions: VersionHolder, clock: FakeClock) -> Operator:
     token = Home(folder.root.parent).operator_token
     keep_token(token, TOKEN)
-    return Operator(token, Releases(registry, folder), versions.follow)
+    guard = Guard(token, clock, "this path is the operator's")
+    return Operator(guard, Releases(registry, folder), versions.follow)
 
 
 @pytest.fixture

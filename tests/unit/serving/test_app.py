@@ -3,16 +3,19 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from raypipe.core.home import PipelineHome
-from raypipe.serving.app import MAX_INLINE_OBJECTS, EndpointApp
+from raypipe.serving.app import MAX_HELD_BODIES, MAX_INLINE_OBJECTS, EndpointApp
 from raypipe.serving.endpoint import Endpoint
 from raypipe.serving.operator import Operator
 from raypipe.serving.pointer import write_pointer
 from raypipe.serving.swap import VersionHolder
+from raypipe.serving.token import Guard, keep_token
+from raypipe.testing import FakeClock
 from raypipe.testing.serving import write_tiny_version
 
 ROW = {"amount": 1, "size": 3, "colour": "red", "member": True}
@@ -261,3 +264,114 @@ def test_a_websocket_is_closed(app: EndpointApp) -> None:
 
     asyncio.run(app({"type": "websocket"}, receive, send))  # type: ignore[arg-type]
     assert sent == [{"type": "websocket.close", "code": 1003}]
+
+
+USER, TOKEN = "u" * 64, "f" * 64
+
+
+@pytest.fixture
+def guarded(endpoint: Endpoint, operator: Operator, clock: FakeClock, tmp_path: Path) -> EndpointApp:
+    keep_token(tmp_path / "serving.token", USER)
+    users = Guard(tmp_path / "serving.token", clock, "this endpoint asks for a token")
+    return EndpointApp(endpoint, operator, users)
+
+
+def shown(token: str) -> tuple[tuple[bytes, bytes], ...]:
+    return (JSON_TYPE, (b"authorization", b"Bearer " + token.encode()))
+
+
+@pytest.mark.parametrize(
+    ("method", "route", "token"),
+    [
+        ("POST", "predict", USER),
+        ("GET", "docs", USER),
+        ("GET", "openapi.json", USER),
+        ("GET", "status", TOKEN),
+    ],
+)
+def test_a_guarded_endpoint_answers_who_shows_the_right_token(
+    guarded: EndpointApp, method: str, route: str, token: str
+) -> None:
+    body = predict() if method == "POST" else b""
+    other = TOKEN if token == USER else USER
+    nobody = run(ask(guarded, method, f"/tiny/{route}", body))
+    assert (nobody.status, nobody.headers[b"www-authenticate"]) == (401, b"Bearer")
+    assert run(ask(guarded, method, f"/tiny/{route}", body, headers=shown(other))).status == 403
+    assert run(ask(guarded, method, f"/tiny/{route}", body, headers=shown(token))).status == 200
+
+
+def test_labels_need_the_token_and_health_does_not(guarded: EndpointApp, capture: Any) -> None:
+    body = json.dumps({"labels": [{"id": "a", "label": "good"}]}).encode()
+    assert run(ask(guarded, "POST", "/tiny/feedback", body)).status == 401
+    assert capture.kept == []
+    assert run(ask(guarded, "POST", "/tiny/feedback", body, headers=shown(USER))).status == 200
+    assert len(capture.kept) == 1
+    assert run(ask(guarded, "GET", "/tiny/health")).status == 200
+
+
+def test_who_may_not_is_told_before_the_body_is_read(guarded: EndpointApp) -> None:
+    async def receive() -> Any:
+        raise AssertionError("the body was read")
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    for route, headers in (("predict", [JSON_TYPE]), ("rollback", list(shown(USER)))):
+        scope = {"type": "http", "method": "POST", "path": f"/tiny/{route}", "headers": headers}
+        asyncio.run(guarded(scope, receive, send))
+    assert [one["status"] for one in sent if "status" in one] == [401, 403]
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(
+    make_endpoint: Callable[..., Endpoint], operator: Operator
+) -> None:
+    app = EndpointApp(make_endpoint(body_timeout_s=0.05), operator)
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        if not sent:
+            sent.append(None)
+            return {"type": "http.request", "body": predict()[:5], "more_body": True}
+        return await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/tiny/predict", "headers": [JSON_TYPE]}
+    asyncio.run(app(scope, receive, send))
+    late = Answer(sent[1:])
+    assert (late.status, late.headers[b"connection"]) == (408, b"close")
+    assert late.message == "a body must come within 0.05 seconds (serving.body_timeout_s)."
+
+
+def test_the_bytes_of_all_bodies_that_are_coming_are_bounded(
+    make_endpoint: Callable[..., Endpoint], operator: Operator
+) -> None:
+    """Each is within its bound and does not end; one more than fits is refused, and they leave room again."""
+    app = EndpointApp(make_endpoint(max_body_bytes=1024, body_timeout_s=0.2), operator)
+
+    def slow() -> Awaitable[Answer]:
+        sent: list[Any] = []
+        parts = [b" " * 1024]
+
+        async def receive() -> Any:
+            if parts:
+                return {"type": "http.request", "body": parts.pop(), "more_body": True}
+            return await asyncio.Event().wait()
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        async def asked() -> Answer:
+            scope = {"type": "http", "method": "POST", "path": "/tiny/predict", "headers": [JSON_TYPE]}
+            await app(scope, receive, send)
+            return Answer(sent)
+
+        return asked()
+
+    answers = run_all(*(slow() for _ in range(MAX_HELD_BODIES + 1)))
+    assert [one.status for one in answers] == [408] * MAX_HELD_BODIES + [429]
+    assert answers[-1].headers[b"retry-after"] == b"1"
+    assert run(ask(app, "POST", "/tiny/predict", predict())).status == 200

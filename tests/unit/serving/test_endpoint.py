@@ -54,7 +54,7 @@ def test_a_row_that_fails_keeps_its_place_and_stops_no_other(endpoint: Endpoint,
 
 def test_a_request_without_a_valid_row_is_422(endpoint: Endpoint, capture: object) -> None:
     assert endpoint.predict(body({}, 5)).status == 422
-    assert endpoint.predict(body()).status == 422
+    assert endpoint.predict(body()).status == 400
     assert capture.rows == []  # type: ignore[attr-defined]
 
 
@@ -95,7 +95,7 @@ def test_feedback_is_kept_and_counted(endpoint: Endpoint, capture: object) -> No
     assert found["accepted"] == 1
     assert [(one["index"], one["id"]) for one in found["errors"]] == [(1, "b")]
     assert [label.id for label in capture.kept] == ["a"]  # type: ignore[attr-defined]
-    assert endpoint.feedback(b'{"labels": []}').status == 422
+    assert endpoint.feedback(b'{"labels": []}').status == 400
     assert endpoint.feedback(b"[]").status == 400
 
 

@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 
 from raypipe.core.ids import Json
+from raypipe.serving.config import ServingSettings
 from raypipe.serving.openapi import curl, docs_page, example_request, openapi
 from raypipe.serving.request import RequestSchema, RowError
 from raypipe.serving.swap import VersionHolder
@@ -16,7 +17,7 @@ from raypipe.serving.swap import VersionHolder
 
 @pytest.fixture
 def document(versions: VersionHolder) -> Any:
-    return json.loads(json.dumps(openapi("tiny", versions.current.loaded)))
+    return json.loads(json.dumps(openapi("tiny", versions.current.loaded, ServingSettings())))
 
 
 def validator(document: Any, name: str) -> jsonschema.Draft202012Validator:
@@ -47,6 +48,24 @@ def test_releases_ask_for_the_operators_token(document: Any) -> None:
     guarded = [path for path, found in document["paths"].items() if "security" in found.get("post", {})]
     assert guarded == ["/tiny/promote", "/tiny/rollback"]
     assert document["components"]["securitySchemes"]["operator"]["scheme"] == "bearer"
+
+
+def test_what_asks_for_a_token_says_so(versions: VersionHolder) -> None:
+    found: Any = openapi("tiny", versions.current.loaded, ServingSettings(auth="token"))
+    schemes = {
+        path.removeprefix("/tiny/"): one.get("security")
+        for path, item in found["paths"].items()
+        for one in item.values()
+    }
+    user, operator = [{"token": []}], [{"operator": []}]
+    assert schemes == {
+        **dict.fromkeys(("predict", "feedback", "openapi.json"), user),
+        **dict.fromkeys(("promote", "rollback", "status"), operator),
+        "health": None,
+    }
+    assert found["components"]["securitySchemes"].keys() == {"operator", "token"}
+    page = docs_page("tiny", versions.current.loaded, "h:1", ServingSettings(auth="token"))
+    assert page.count("authorization: Bearer $TOKEN") == 2
 
 
 def test_the_example_is_a_valid_request(versions: VersionHolder, document: Any) -> None:
@@ -80,7 +99,7 @@ def test_the_document_and_the_decoder_agree(versions: VersionHolder, document: A
 
 
 def test_the_page_loads_nothing_and_escapes_what_it_shows(versions: VersionHolder) -> None:
-    page = docs_page("tiny", versions.current.loaded, 'evil"><script>')
+    page = docs_page("tiny", versions.current.loaded, 'evil"><script>', ServingSettings())
     assert "<script" not in page
     assert "src=" not in page
     assert "HOST:PORT" in page

@@ -136,7 +136,11 @@ def test_without_the_token_nothing_moves(
         ("rollback", {}, 400, "Object missing required field `expected`"),
         ("rollback", {"expected": "v1", "force": True}, 400, "unknown field `force`"),
         ("rollback", {"expected": "v1", "reason": "x" * 501}, 400, "length <= 500"),
-        ("promote", b"", 400, "the body must be JSON in UTF-8 like"),
+        ("promote", b"", 400, "the body is not JSON in UTF-8"),
+        ("promote", {"version": "v2", "epoch": 10**30}, 400, "epoch"),
+        ("promote", {"version": "v2", "epoch": -1}, 400, "epoch"),
+        ("promote", {"version": "../v2"}, 400, "version"),
+        ("promote", {"version": "v" * 101}, 400, "version"),
         ("promote", b"[" * 10_000, 400, "the body"),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 from raypipe.core.errors import ConfigError
 from raypipe.serving.config import ReplicaSettings, ServingSettings
 from raypipe.serving.spec import EndpointSpec, code_id
+from raypipe.serving.token import keep_token
 
 SPEC = EndpointSpec("tiny", Path("/tmp/home"), ServingSettings(port=8123))
 
@@ -39,3 +40,35 @@ def test_equal_specs_have_equal_ids_also_after_a_journey() -> None:
 def test_a_name_that_cannot_be_a_folder_is_refused() -> None:
     with pytest.raises(ConfigError, match="name must start with a letter"):
         _ = replace(SPEC, name="../x").folder
+
+
+@pytest.mark.parametrize(
+    ("settings", "file"),
+    [
+        ({}, None),
+        ({"host": "localhost"}, None),
+        ({"host": "::1"}, None),
+        ({"host": "127.8.0.1"}, None),
+        ({"host": "0.0.0.0"}, "/tmp/home/serving.token"),
+        ({"host": "10.0.0.5"}, "/tmp/home/serving.token"),
+        ({"host": "::"}, "/tmp/home/serving.token"),
+        ({"host": "box.example"}, "/tmp/home/serving.token"),
+        ({"host": "0.0.0.0", "auth": "off"}, None),
+        ({"auth": "token"}, "/tmp/home/serving.token"),
+        ({"token_file": "/run/secret"}, "/run/secret"),
+        ({"token_file": "/run/secret", "auth": "off"}, None),
+    ],
+)
+def test_a_token_is_asked_for_wherever_others_reach_the_endpoint(settings: dict, file: str | None) -> None:
+    spec = replace(SPEC, settings=ServingSettings(**settings))
+    assert spec.token_file == (None if file is None else Path(file))
+    assert spec.settings.is_open == (spec.settings.host == "0.0.0.0" and file is None)
+
+
+def test_what_a_client_in_the_home_shows(tmp_path: Path) -> None:
+    spec = EndpointSpec("tiny", tmp_path, ServingSettings(auth="token"))
+    assert (spec.token(), spec.status_token()) == (None, None), "the endpoint says what is missing"
+    keep_token(tmp_path / "serving.token", "s" * 64)
+    keep_token(tmp_path / "operator.token", "o" * 64)
+    assert (spec.token(), spec.status_token()) == ("s" * 64, "o" * 64)
+    assert (replace(spec, settings=ServingSettings()).token()) is None

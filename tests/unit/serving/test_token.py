@@ -5,9 +5,14 @@ from pathlib import Path
 import pytest
 
 from raypipe.core.errors import StorageError
-from raypipe.serving.token import NoToken, TokenUnset, WrongToken, check_token, keep_token, read_token
+from raypipe.serving.token import Guard, NoToken, TokenUnset, WrongToken, keep_token, read_token
+from raypipe.testing import FakeClock
 
 TOKEN, OTHER = "a" * 64, "b" * 64
+
+
+def guard(file: Path, clock: FakeClock | None = None) -> Guard:
+    return Guard(file, clock or FakeClock(), "this path is the operator's")
 
 
 @pytest.fixture
@@ -41,7 +46,7 @@ def test_a_file_that_cannot_be_read_is_said_and_not_replaced(tmp_path: Path) -> 
 @pytest.mark.parametrize("header", [f"Bearer {TOKEN}", f"bearer  {TOKEN} ", f"BEARER {TOKEN}"])
 def test_who_shows_the_token_may(file: Path, header: str) -> None:
     keep_token(file, TOKEN)
-    check_token(file, header.encode())
+    guard(file).check(header.encode())
 
 
 @pytest.mark.parametrize(
@@ -62,7 +67,7 @@ def test_who_does_not_is_told_in_one_sentence(
 ) -> None:
     keep_token(file, TOKEN)
     with pytest.raises(refusal) as caught:
-        check_token(file, header)
+        guard(file).check(header)
     assert caught.value.status == status
     assert "operator.token" in str(caught.value)
     assert TOKEN not in str(caught.value)
@@ -71,4 +76,27 @@ def test_who_does_not_is_told_in_one_sentence(
 def test_without_a_token_nobody_may(file: Path) -> None:
     for shown in (b"Bearer ", b"Bearer a"):
         with pytest.raises(TokenUnset, match="`raypipe up` makes one"):
-            check_token(file, shown)
+            guard(file).check(shown)
+
+
+def test_a_token_that_is_replaced_counts_within_a_second(file: Path) -> None:
+    clock = FakeClock()
+    keep_token(file, TOKEN)
+    asked = guard(file, clock)
+    asked.check(f"Bearer {TOKEN}".encode())
+    file.write_text(OTHER)
+    asked.check(f"Bearer {TOKEN}".encode())
+    clock.advance(1)
+    asked.check(f"Bearer {OTHER}".encode())
+    with pytest.raises(WrongToken):
+        asked.check(f"Bearer {TOKEN}".encode())
+    file.unlink()
+    clock.advance(-1)
+    with pytest.raises(TokenUnset):
+        asked.check(f"Bearer {OTHER}".encode())
+
+
+def test_a_token_that_cannot_be_read_lets_nobody_pass(tmp_path: Path) -> None:
+    (tmp_path / "token").mkdir()
+    with pytest.raises(StorageError, match="cannot be read"):
+        guard(tmp_path / "token").check(f"Bearer {TOKEN}".encode())
