@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from raypipe.api.status import Status
     from raypipe.config.settings import Config
     from raypipe.data.sinks import Sink
+    from raypipe.data.sources.source import Source
     from raypipe.registry.values import LedgerEntry
     from raypipe.serving.client import EndpointReply
     from raypipe.serving.releases import Releases
@@ -27,6 +28,22 @@ _HIDDEN = ("at", "controller", "manifest_sha256")
 FileOption = Annotated[
     str,
     typer.Option("--file", help="A JSON or JSON-lines file of rows; - reads standard input.", metavar="FILE"),
+]
+LabelsOption = Annotated[
+    str,
+    typer.Option(
+        "--file",
+        help="JSON, or a table: Parquet, CSV, JSON lines, a Delta folder; - reads JSON from standard input.",
+        metavar="FILE",
+    ),
+]
+FormatOption = Annotated[
+    str | None,
+    typer.Option(help="Of FILE, where its name does not tell: parquet, csv, jsonl, delta.", metavar="FORMAT"),
+]
+UrlOption = Annotated[
+    str | None,
+    typer.Option(help="A database instead, such as 'postgresql+psycopg://me:${PASSWORD}@host/base'."),
 ]
 ToOption = Annotated[
     str | None,
@@ -81,18 +98,29 @@ def predict(
 
 def feedback(
     config: ConfigArgument = DEFAULT_CONFIG,
-    file: FileOption = "-",
+    file: LabelsOption = "-",
+    format: FormatOption = None,
+    url: UrlOption = None,
+    query: Annotated[str | None, typer.Option(help="A SELECT for --url.", metavar="SQL")] = None,
+    id_column: Annotated[str, typer.Option(help="The column of the predictions' ids.")] = "id",
+    label_column: Annotated[str, typer.Option(help="The column of what was true of them.")] = "label",
     as_json: JsonOption = False,
 ) -> None:
-    """Send labels by prediction id: rows such as {"id": "...", "label": "A"}."""
+    """Send labels by prediction id, one or many: rows such as {"id": "...", "label": "A"}.
+
+    A table may have more columns; rows without a label yet are left out. To send labels again does no harm.
+    """
+    from raypipe.api.labels import LabelColumns, read_labels, send_labels
     from raypipe.api.status import endpoint_spec
-    from raypipe.serving import client
 
     pipeline, _ = opened(config)
-    spec = endpoint_spec(pipeline)
-    reply = client.feedback(spec.url, {"labels": _items(read_text(file), "labels")}, token=spec.token())
-    body = _accepted(reply)
-    emit(body, as_json, lambda: [json.dumps(body, ensure_ascii=False)])
+    source = _label_source(file, format, url, query)
+    if source is None:
+        batches = iter([_items(read_text(file), "labels")])
+    else:
+        batches = read_labels(source, LabelColumns(id_column, label_column))
+    sent = send_labels(endpoint_spec(pipeline), batches).to_json()
+    emit(sent, as_json, lambda: [json.dumps(sent, ensure_ascii=False)])
 
 
 def promote(
@@ -186,6 +214,23 @@ def _line(number: int, line: str) -> Json:
             f"FILE must hold JSON, one object a line. Line {number} does not: {error}."
         ) from error
     return value
+
+
+def _label_source(file: str, format: str | None, url: str | None, query: str | None) -> Source | None:
+    """Return the table that holds labels; None for JSON, whose items go as they are."""
+    from raypipe.api.labels import FORMATS, format_of, label_source
+    from raypipe.config.yaml_text import with_variables
+
+    if (url is None) != (query is None):
+        raise ConfigError("--url and --query must be given together: a database and a SELECT.")
+    if url is not None:
+        return label_source({"format": "sql", "url": with_variables(url), "query": query})
+    found = format or format_of(file)
+    if found is None:
+        return None
+    if found not in FORMATS[:-1]:
+        raise ConfigError(f"--format must be one of {', '.join(FORMATS[:-1])}. Got {found!r}.")
+    return label_source({"format": found, "path": file})
 
 
 def _releases(config: str) -> tuple[Config, Releases]:

@@ -53,13 +53,18 @@ def parse_yaml(text: str, environment: Mapping[str, str] = os.environ) -> Plain:
     return _with_variables(document, environment)
 
 
+def with_variables(text: str, environment: Mapping[str, str] = os.environ) -> str:
+    """Return a text with `${NAME}` and `${NAME:-default}` taken from the environment; raises ConfigError."""
+    return _VARIABLE.sub(lambda match: _variable(match, environment), text)
+
+
 def _with_variables(value: Plain, environment: Mapping[str, str]) -> Plain:
     if isinstance(value, dict):
         return {key: _with_variables(item, environment) for key, item in value.items()}
     if isinstance(value, list):
         return [_with_variables(item, environment) for item in value]
     if isinstance(value, str):
-        return _VARIABLE.sub(lambda match: _variable(match, environment), value)
+        return with_variables(value, environment)
     return value
 
 

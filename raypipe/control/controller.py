@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal, Protocol, assert_never
 
@@ -44,7 +44,7 @@ from raypipe.control.outcome import Retrained
 from raypipe.control.state import State
 from raypipe.control.step import resume, step
 from raypipe.core.clock import Clock
-from raypipe.core.errors import RaypipeError, StaleEpoch
+from raypipe.core.errors import RaypipeError, RegistryError, StaleEpoch, StorageError
 from raypipe.policy.config import RetrainingSettings
 from raypipe.registry.store import Registry
 
@@ -88,6 +88,14 @@ class Releases(Protocol):
         ...
 
 
+class Watch(Protocol):
+    """Whatever sees more that people should be told."""
+
+    def look(self, at: datetime) -> AlertRaised | None:
+        """Return what to tell now, each thing once."""
+        ...
+
+
 class Alerts(Protocol):
     """Whatever tells people."""
 
@@ -104,6 +112,7 @@ class Ports:
     traffic: Traffic
     releases: Releases
     alerts: Alerts
+    capture: Watch | None = None
 
 
 class Controller:
@@ -125,6 +134,7 @@ class Controller:
         self._following: str | None = None
         self._n_labels: int | None = None
         self._told_at: datetime | None = None
+        self._untold: AlertRaised | None = None
 
     @property
     def state(self) -> State:
@@ -152,12 +162,30 @@ class Controller:
         Raises StaleEpoch once another controller has taken over, at the latest at its next write. Time goes
         on whatever else fails, so that each wait has its end.
         """
+        self._watch_capture()
         self._read()
         try:
             self._follow()
         finally:
             self._observe()
         self._retry_alerts()
+
+    def _watch_capture(self) -> None:
+        """Tell of what is not captured, also where the ledger cannot be written for the same reason."""
+        watch = self._ports.capture
+        alert = self._untold or (watch.look(self._clock.now()) if watch is not None else None)
+        if alert is None:
+            return
+        self._untold = alert
+        try:
+            self._take(replace(alert, controller=self._epoch))
+        except StaleEpoch:
+            raise
+        except (RegistryError, StorageError) as error:
+            _log.warning("the alert %s could not be recorded: %s", alert.key, error)
+            if not self._may_tell() or self._sent(alert.key, alert.text, alert.evidence) is None:
+                return
+        self._untold = None
 
     def _read(self) -> None:
         """Take what people wrote since the last look."""
@@ -318,10 +346,14 @@ class Controller:
             return None
         return AlertSent(self._clock.now(), key, controller=self._epoch)
 
+    def _may_tell(self) -> bool:
+        """Return whether the last attempt to tell something is long enough ago."""
+        told_at, now = self._told_at, self._clock.now()
+        return told_at is None or not timedelta(0) <= now - told_at < RETRY_ALERTS
+
     def _retry_alerts(self) -> None:
         """Send again what did not arrive, twice a minute, until one does not arrive again."""
-        now = self._clock.now()
-        if self._told_at is not None and timedelta(0) <= now - self._told_at < RETRY_ALERTS:
+        if not self._may_tell():
             return
         for alert in self._state.unsent:
             sent = self._sent(alert.key, alert.text, alert.evidence)

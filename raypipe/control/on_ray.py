@@ -18,6 +18,7 @@ from ray.job_submission import JobStatus, JobSubmissionClient
 
 from raypipe.config.settings import Config
 from raypipe.control.alerting import LogAndWebhook
+from raypipe.control.capture_watch import CaptureWatch, capture_of
 from raypipe.control.controller import Controller, JobState, Ports
 from raypipe.control.metrics import PipelineSamples
 from raypipe.control.outcome import Retrained, read_result
@@ -200,11 +201,13 @@ def build(config: Config, dashboard_url: str) -> Controller:
     clock = SystemClock()
     registry = Registry(config.root.registry_url, clock)
     loop = Loop(config, registry, clock, no_compute)
+    spec = EndpointSpec(config.name, config.root.root, config.serving)
     ports = Ports(
         jobs=RayJobs(dashboard_url, config.folder),
         traffic=CapturedTraffic(config.folder, registry, config.monitoring),
         releases=EndpointReleases(loop, Broadcast(config.name)),
         alerts=LogAndWebhook(config.name, config.retraining.alerts.webhook),
+        capture=CaptureWatch(config.name, capture_of(spec)),
     )
     return Controller(config.name, config.retraining, registry, clock, ports)
 

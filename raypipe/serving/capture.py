@@ -41,7 +41,7 @@ class AnsweredRow:
 
 @dataclass(frozen=True)
 class CaptureState:
-    """What was kept since the replica started, and why something was not."""
+    """What was kept since the replica started; `why_not` is why nothing is kept now, None where it is."""
 
     enabled: bool
     n_captured: int = 0
@@ -137,6 +137,7 @@ class WalCapture:
                 self._why_not = str(error)
             return
         with self._lock:
+            self._why_not = None
             self._n_captured += len(chosen)
             self._n_left_out += len(rows) - len(chosen)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from raypipe.control.controller import Controller, JobState, Ports
-from raypipe.control.events import Evidence, Fact, Quality, WindowScored
+from raypipe.control.events import AlertRaised, Evidence, Fact, Quality, WindowScored
 from raypipe.control.ledger import read_facts
 from raypipe.control.outcome import Retrained
 from raypipe.control.receipts import Receipt, receipts
@@ -90,6 +90,8 @@ class World:
     errors: dict[str, RaypipeError] = field(default_factory=dict)
     webhook_is_up: bool = True
     traffic_flows: bool = True
+    seen: list[AlertRaised] = field(default_factory=list)
+    """What the watch of captures will tell of next."""
     before_result: Callable[[], None] = lambda: None
     n_labels: int = 500
     dies_at: frozenset[int] = frozenset()
@@ -107,7 +109,7 @@ class World:
         """Return a controller that has not started; a mortal one may die of its writes too."""
         self._is_dead = False
         registry = MortalRegistry(self) if mortal else self.registry
-        ports = Ports(jobs=self, traffic=self, releases=self, alerts=self)
+        ports = Ports(jobs=self, traffic=self, releases=self, alerts=self, capture=self)
         return Controller(self.pipeline, settings, registry, self.clock, ports)
 
     def at(self, port: str) -> None:
@@ -167,6 +169,12 @@ class World:
         if self.webhook_is_up:
             self.told.append(key)
         return self.webhook_is_up
+
+    def look(self, at: datetime) -> AlertRaised | None:
+        if not self.seen:
+            return None
+        self.at("look")
+        return replace(self.seen.pop(0), at=at)
 
     def ends(self, decision: str, state: JobState, result: Retrained | None = None) -> None:
         """Let a job end, with what it leaves behind."""

@@ -12,10 +12,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
+from random import Random
 
 import psutil
 import pytest
 
+from benchmarks.fuzz.kinds import Target, requests
+from benchmarks.fuzz.report import differences, run
 from raypipe.core.clock import SystemClock
 from raypipe.core.errors import ServingError
 from raypipe.core.home import Home, PipelineHome
@@ -262,6 +265,24 @@ def test_a_guarded_endpoint_and_bodies_that_do_not_come(spec: EndpointSpec, tmp_
             client.wait_for_epoch(spec.url, 1, timeout_s=0.2, token=spec.status_token())
     finally:
         undeploy(spec.name)
+
+
+def test_nonsense_costs_nobody_anything_and_the_log_holds_what_was_answered(
+    deployed: Callable[[str], EndpointSpec],
+) -> None:
+    """`python -m benchmarks.fuzz` does the same for longer, behind HAProxy."""
+    spec = deployed("fuzzed")
+    before = client.read_status(spec.url)
+    document = client.ask(spec.url, "GET", "openapi.json").body
+    assert isinstance(document, dict)
+    report = run("127.0.0.1", spec.settings.port, Target.of(document), n=500, seed=1)
+    assert [(one.asked, one.status, one.body, one.error) for one in report.broken] == []
+    assert report.by_kind["valid"].keys() == {"200"}
+    assert report.by_kind.keys() == {one.kind for one in requests(Random(1), Target.of(document), 500)}
+    after = client.read_status(spec.url)
+    assert (after.replica, after.details["started_at"]) == (before.replica, before.details["started_at"])
+    kept = [one.id for one in captured(spec.folder) if isinstance(one, PredictionRecord)]
+    assert differences(report.ids, kept) == (Counter(), Counter())
 
 
 def test_what_a_killed_replica_acknowledged_is_in_the_log_once(

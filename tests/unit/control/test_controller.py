@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from raypipe.control.controller import Controller, JobState
 from raypipe.control.events import (
+    AlertRaised,
+    AlertSent,
     Evidence,
     GateJudged,
     RetrainDecided,
@@ -20,7 +23,14 @@ from raypipe.control.ledger import fold_facts, record
 from raypipe.control.outcome import Retrained
 from raypipe.control.people import answer, request_retrain
 from raypipe.control.state import AwaitingApproval, Watching
-from raypipe.core.errors import ClusterError, RegistryError, ServingError, StaleEpoch
+from raypipe.core.errors import (
+    ClusterError,
+    RaypipeError,
+    RegistryError,
+    ServingError,
+    StaleEpoch,
+    StorageError,
+)
 from raypipe.policy.config import RetrainingSettings
 from raypipe.testing.control import World
 from raypipe.training.compare import Comparison
@@ -415,3 +425,47 @@ def test_a_submission_is_recorded_once(world: World) -> None:
     facts = world.facts
     assert sum(isinstance(fact, RetrainSubmitted) for fact in facts) == 1
     assert not any(isinstance(fact, GateJudged) for fact in facts)
+
+
+LOST = AlertRaised(
+    datetime(2026, 1, 1, tzinfo=UTC), "flights/capture/1", "answers are not captured", Evidence()
+)
+
+
+def test_what_is_not_captured_is_told_and_recorded_once(world: World) -> None:
+    world.traffic_flows = False
+    found = started(world)
+    world.seen.append(LOST)
+    ticks(found, world, 3)
+    assert world.told == [LOST.key]
+    told = [fact for fact in world.facts if isinstance(fact, AlertRaised | AlertSent)]
+    assert [(type(fact), fact.key) for fact in told] == [(AlertRaised, LOST.key), (AlertSent, LOST.key)]
+
+
+@pytest.mark.parametrize("error", [StorageError("the disk is full."), RegistryError("the registry refuses")])
+def test_where_the_ledger_cannot_be_written_people_are_told_all_the_same(
+    world: World, error: RaypipeError
+) -> None:
+    world.traffic_flows = False
+    found = world.controller(SETTINGS, mortal=True)
+    found.start()
+    world.errors["append"] = error
+    world.seen.append(LOST)
+    world.webhook_is_up = False
+    ticks(found, world, 3)
+    assert (world.told, world.n_sends) == ([], 1), "the webhook is asked again half a minute later"
+    world.webhook_is_up = True
+    ticks(found, world, 40)
+    assert world.told == [LOST.key]
+    del world.errors["append"]
+    ticks(found, world, 40)
+    assert world.told == [LOST.key]
+
+
+def test_a_controller_that_was_replaced_tells_nothing(world: World) -> None:
+    found = started(world)
+    started(world)
+    world.seen.append(LOST)
+    with pytest.raises(StaleEpoch):
+        ticks(found, world)
+    assert world.told == []

@@ -14,7 +14,14 @@ from raypipe.core.home import PipelineHome
 from raypipe.data.captured import LabelRecord, PredictionRecord, decode
 from raypipe.data.frames import read_frames
 from raypipe.data.wal import OsFiles, WalWriter
-from raypipe.serving.capture import REOPEN_INTERVAL, AnsweredRow, Capture, WalCapture, open_capture
+from raypipe.serving.capture import (
+    REOPEN_INTERVAL,
+    AnsweredRow,
+    Capture,
+    CaptureState,
+    WalCapture,
+    open_capture,
+)
 from raypipe.serving.config import CaptureSettings
 from raypipe.serving.feedback import Label
 from raypipe.testing import FakeClock
@@ -108,6 +115,7 @@ def test_a_full_disk_is_counted_and_told_and_over_when_there_is_room(
     assert "the disk is full" in state.why_not
     disk.full = False
     capture.predictions([ROW], "v1", AT)
+    assert capture.state() == CaptureState(True, n_captured=2, n_not_captured=2)
     capture.close()
     assert len(kept(folder)) == 2
 
