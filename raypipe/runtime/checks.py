@@ -131,6 +131,7 @@ _RESTART = "restart it: `raypipe down`, then `raypipe up`; if that does not help
 _DIRECTIVES = {
     "RAY_SERVE_HAPROXY_RETRY_ON": "retry-on {}",
     "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": "timeout server {}s",
+    "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "timeout client {}s",
     "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": "tune.bufsize {}",
     "RAY_SERVE_HAPROXY_MAXCONN": "maxconn {}",
     "RAY_SERVE_HAPROXY_NBTHREAD": "nbthread {}",

@@ -97,6 +97,8 @@ def _haproxy(folder: Path, ports: Ports, n_cpus: int) -> dict[str, str]:
         # repeat the 503 and 429 by which a replica says that it has too much to do.
         "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response response-timeout",
         "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(SERVER_TIMEOUT_S),
+        # A client that sends nothing is left after 2 minutes, not an hour; longer than two replicas in turn.
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(4 * SERVER_TIMEOUT_S),
         # Only a request that fits into the buffer can be repeated.
         "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(256 * 1024),
         # Two and a half files each. With more than a fifth of those open, HAProxy keeps no connection to a

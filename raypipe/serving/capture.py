@@ -132,6 +132,8 @@ class WalCapture:
         try:
             self._append([self._prediction(row, version, at) for row in chosen])
         except (StorageError, DataError) as error:
+            if self._why_not is None:
+                _log.warning("answers are not captured: %s", error)
             with self._lock:
                 self._n_not_captured += len(chosen)
                 self._why_not = str(error)
