@@ -6,8 +6,8 @@ order. Each stage takes what the one before it returned; what must outlive the p
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version as installed
@@ -210,7 +210,8 @@ class Loop:
         remove_leftovers(folder.runs, folder.staging)
         content = prepared.content(data.content, self.config.training, frameworks())
         with open_run(folder.runs / run, content=content, data=data.id, fresh=force) as kept:
-            self._check_kept(data)
+            with self._as_read(data):
+                pass
             before = kept.before(self.config.training.budget.trials)
             for finished in before:
                 self._say("resume", finished)
@@ -220,14 +221,24 @@ class Loop:
             version = self.register(run, data, prepared, learned)
         return Outcome(run, data, version, learned.leaderboard, True, before, learned.importance)
 
-    def _check_kept(self, data: DataVersion) -> None:
-        """Refuse rows that were removed since they were read; from now on the run's folder keeps them."""
+    @contextmanager
+    def _as_read(self, data: DataVersion) -> Iterator[None]:
+        """Refuse rows that were removed or erased since they were read; none are while the block lasts.
+
+        Once a run has begun, its folder keeps a version from being removed.
+        """
         from raypipe.data.turns import turn
 
         with turn(self.config.folder, self.progress):
             known = self.registry.data_version(self.config.name, data.id)
-        if known is not None and known.removed_at is not None:
-            readable([known], data.id)
+            if known is not None and known.content != data.content:
+                raise DataError(
+                    f"rows of people were erased from {data.id} since this run read them; run again, "
+                    "which learns without them."
+                )
+            if known is not None:
+                readable([known], data.id)
+            yield
 
     def _learn(self, kept: RunFolder, prepared: Prepared) -> Learned:
         from raypipe.training.learned import Learned, judged_before, weighed_before
@@ -334,8 +345,9 @@ class Loop:
             importance=learned.importance,
         )
         staged, models = self.config.folder.staging / run, self.config.folder.models
-        write_package(staged, package)
-        version = self.registry.register(self.config.name, staged, models, draft_of(package))
+        with self._as_read(data):
+            write_package(staged, package)
+            version = self.registry.register(self.config.name, staged, models, draft_of(package))
         self.registry.set_alias(self.config.name, CHALLENGER, version.version, reason="the newest run's best")
         self._say("register", f"{version.version}: {winner.family}")
         return version

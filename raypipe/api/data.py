@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import secrets
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from raypipe.data.diff import VersionDiff
+    from raypipe.data.erasure.erase import Erased
+    from raypipe.data.erasure.rows import Theirs
     from raypipe.data.retention import Collected
 
 
@@ -110,6 +113,50 @@ class PipelineData:
             progress=self.progress,
         )
 
+    def erase(
+        self,
+        keys: Mapping[str, Collection[str | int | float]],
+        *,
+        predictions: Collection[str] = (),
+        reason: str,
+        dry_run: bool = False,
+    ) -> Erased:
+        """Erase the rows of people from everything that is kept, and let none of theirs in any more.
+
+        `keys` gives for columns the values that name their rows (`{"mail": ["ann@example.org"]}`), and
+        `predictions` ids of captured answers. `reason` is kept with each version that held such rows; who
+        they were is not. With `dry_run` rows are counted and nothing is erased. Raises ConfigError for a key
+        of no column, StorageError.
+        """
+        from raypipe.data.erasure.erase import erase
+        from raypipe.data.erasure.people import PREDICTION, Key
+
+        return erase(
+            self.config.folder,
+            self._versions,
+            [
+                *(Key(column, _written(value)) for column, values in keys.items() for value in values),
+                *(Key(PREDICTION, id) for id in predictions),
+            ],
+            reason=reason,
+            secret=secrets.token_hex(32),
+            inspect=self._inspected,
+            clock=self.clock,
+            dry_run=dry_run,
+            progress=self.progress,
+        )
+
+    def _inspected(self, version: str, theirs: Callable[[], Theirs]) -> dict[str, tuple[str, ...]]:
+        """Return the models that learned from a version, each with its files that hold some of these rows."""
+        from raypipe.serving.remnants import files_with
+
+        models = self.registry.model_versions(self.config.name)
+        learned = [one.version for one in models if one.data_version == version]
+        if not learned:
+            return {}
+        rows = theirs()
+        return {one: files_with(self.config.folder.model(one), rows) for one in learned}
+
     def _pins(self) -> dict[str, str]:
         """Return the versions that models and runs need, each with the reason."""
         from raypipe.training.kept import begun
@@ -127,3 +174,8 @@ class PipelineData:
     @property
     def _versions(self) -> PipelineVersions:
         return PipelineVersions(self.registry, self.config.name)
+
+
+def _written(value: str | float) -> str:
+    """Return a value as a person writes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

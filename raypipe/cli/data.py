@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from raypipe.cli import explore, versions
+from raypipe.cli import erase, explore, versions
 from raypipe.cli.output import DEFAULT_CONFIG, ConfigArgument, JsonOption, emit, opened, table
 from raypipe.core.errors import UnknownVersion
 from raypipe.core.home import PipelineHome
@@ -19,6 +19,7 @@ from raypipe.data.versions import DataVersion
 app = typer.Typer(help="Data versions: which rows there are.", no_args_is_help=True)
 versions.add_to(app)
 explore.add_to(app)
+erase.add_to(app)
 
 
 @app.command("log")
@@ -52,7 +53,7 @@ def _profile(folder: PipelineHome, version: DataVersion) -> Json:
     """Return the profile of a version: as it was kept, else merged now; None where its rows are gone."""
     if version.removed_at is not None:
         return None
-    path = folder.profile(version.id)
+    path = folder.profile(version.content)
     if path.exists():
         profile: Json = json.loads(path.read_bytes())
         return profile

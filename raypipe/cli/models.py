@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +12,7 @@ from raypipe.core.ids import Json
 from raypipe.registry.values import ModelVersion
 
 if TYPE_CHECKING:
+    from raypipe.data.versions import DataVersion, Erasure
     from raypipe.training.importance import ColumnImportance, Importance
     from raypipe.training.leaderboard import Interval, Leaderboard, LeaderboardEntry
 
@@ -41,15 +42,17 @@ def show(
     names = names_of(registry.aliases(pipeline.name))
     folder = pipeline.folder.model(version)
     weighed = read_importance(folder)
+    erased = erased_since(found, registry.data_version(pipeline.name, found.data_version))
     emit(
         {
             **_as_json(found, names),
+            "erased_since": [one.to_json() for one in erased],
             "folder": str(folder),
             "leaderboard": found.metrics,
             "importance": None if weighed is None else weighed.to_json(),
         },
         as_json,
-        lambda: _show(found, names, str(folder), weighed),
+        lambda: _show(found, names, str(folder), weighed, erased),
     )
 
 
@@ -66,6 +69,12 @@ def importance(
     registry.model_version(pipeline.name, version)
     found = read_importance(pipeline.folder.model(version))
     emit(None if found is None else found.to_json(), as_json, lambda: _importance(version, found))
+
+
+def erased_since(model: ModelVersion, data: DataVersion | None) -> tuple[Erasure, ...]:
+    """Return what was erased from the rows of a model after it learned from them."""
+    erased = () if data is None else data.erased
+    return tuple(one for one in erased if one.n_rows and one.at >= model.created_at)
 
 
 def names_of(aliases: Mapping[str, str]) -> dict[str, str]:
@@ -183,7 +192,11 @@ def _list(versions: tuple[ModelVersion, ...], names: Mapping[str, str]) -> Itera
 
 
 def _show(
-    version: ModelVersion, names: Mapping[str, str], folder: str, weighed: Importance | None
+    version: ModelVersion,
+    names: Mapping[str, str],
+    folder: str,
+    weighed: Importance | None,
+    erased: Sequence[Erasure],
 ) -> Iterator[str]:
     from raypipe.training.importance import summary_of
     from raypipe.training.leaderboard import Leaderboard
@@ -191,6 +204,11 @@ def _show(
     alias = names.get(version.version)
     yield f"{version.version}{f' ({alias})' if alias else ''}: {version.family}, kept as {version.format}"
     yield f"created {version.created_at:%Y-%m-%d %H:%M:%S} UTC by run {version.run} on {version.data_version}"
+    for one in erased:
+        yield (
+            f"learned from {one.n_rows:,} rows of people that were erased on {one.at:%Y-%m-%d %H:%M:%S} UTC "
+            f"({one.id}): {one.reason}"
+        )
     yield f"files and card: {folder}"
     yield f"manifest sha256: {version.manifest_sha256}"
     yield ""

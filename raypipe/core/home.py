@@ -34,6 +34,9 @@ class Home:
     <pipeline>/config.json          the config by which the controller retrains
     <pipeline>/window.json          what the controller measured last
     <pipeline>/capture.key          what values of redacted columns are hashed with
+    <pipeline>/erasure.key          what the keys of erased people are hashed with
+    <pipeline>/erased.json          those hashes: rows that have one are not let in again
+    <pipeline>/erasing.json         an erasure that is under way, without the keys
     <pipeline>/window.db            what was captured, as the controller's looks need it; made anew if lost
     """
 
@@ -136,12 +139,24 @@ class PipelineHome:
         return self.root / "capture.key"
 
     @property
+    def erasure_key(self) -> Path:
+        return self.root / "erasure.key"
+
+    @property
+    def erased(self) -> Path:
+        return self.root / "erased.json"
+
+    @property
+    def erasing(self) -> Path:
+        return self.root / "erasing.json"
+
+    @property
     def fold(self) -> Path:
         return self.root / "window.db"
 
-    def profile(self, data_version: str) -> Path:
-        """Return where the profile of a data version is kept."""
-        return self.root / "profiles" / f"{data_version}.json"
+    def profile(self, content: str) -> Path:
+        """Return where the profile of a data version's content is kept."""
+        return self.root / "profiles" / f"{content}.json"
 
     def fragment_profile(self, fragment: str) -> Path:
         """Return where the profile of a fragment is kept."""

@@ -102,6 +102,7 @@ def _described(members: Sequence[Fragment]) -> Fragment:
         n_pieces=sum(one.n_pieces for one in members),
         # What is listed anew each time is compared piece by piece; what is appended goes on after the last.
         pieces=tuple(digests) if last.position is None else (),
+        n_erased=sum(one.n_erased for one in members),
     )
 
 

@@ -14,6 +14,8 @@ from raypipe.core.clock import Clock
 from raypipe.core.home import PipelineHome
 from raypipe.core.ids import Json, canonical_json, content_id, sha256_bytes
 from raypipe.core.progress import Progress, Step
+from raypipe.data.erasure.door import let_in
+from raypipe.data.erasure.records import erased_people
 from raypipe.data.event_time import TIME_TYPE
 from raypipe.data.feeds import Feed
 from raypipe.data.fragments import (
@@ -48,6 +50,7 @@ class Gatherer:
         self._versions = versions
         self._clock = clock
         self._progress = progress
+        self._refused = erased_people(folder)
         self._kinds: dict[str, ColumnKind] = {}
         self._forms: dict[str, Fragment] = {}
         self._merged: dict[tuple[str, str, str], list[Fragment]] = defaultdict(list)
@@ -154,10 +157,11 @@ class Gatherer:
         key = _key(feed, piece, digest, copies[digest])
         if piece.digest is None and key in self._forms:
             return self._forms[key]
-        return self._keep(feed, piece, key, digest, feed.accept(rows, self._kinds))
-
-    def _keep(self, feed: Feed, piece: Piece, key: str, digest: str, accepted: Accepted) -> Fragment:
+        accepted, n_erased = let_in(self._refused, rows, lambda those: feed.accept(those, self._kinds))
         fragment = _described(feed, piece, key, digest, accepted, self._clock.now())
+        return self._keep(replace(fragment, n_erased=n_erased), accepted)
+
+    def _keep(self, fragment: Fragment, accepted: Accepted) -> Fragment:
         rows = _stamped(accepted.rows, fragment)
         stored = store(self._folder, fragment, rows, quarantine_rows(accepted.quarantined, fragment))
         keep_profile(self._folder, stored, rows)

@@ -15,6 +15,7 @@ from raypipe.core.progress import Progress, Step, silent
 from raypipe.data.compaction import compacted
 from raypipe.data.config import ContractSettings, DataSettings
 from raypipe.data.contract import check_patterns
+from raypipe.data.erasure.erase import finish
 from raypipe.data.feeds import Feed, Feeds, feeds_of
 from raypipe.data.fragments import QUARANTINE, columns_of, stored_schema
 from raypipe.data.gather import Gatherer
@@ -43,11 +44,12 @@ def ingest(
 
     Only pieces that no version holds yet are read. Where there is a version with this content, it is
     returned and nothing is written. `feeds` stand for those of the settings; the rows of `traffic` follow
-    theirs. Waits for its turn where another process ingests. Raises SourceError, SchemaError, LabelError,
-    DataError, ConfigError and StorageError.
+    theirs. Waits for its turn where another process ingests, and first finishes an erasure that was cut
+    short. Raises SourceError, SchemaError, LabelError, DataError, ConfigError and StorageError.
     """
     check_patterns(settings.contract)
     with turn(folder, progress):
+        finish(folder, versions, progress=progress)
         gatherer = Gatherer(folder, versions, clock, progress)
         declared = feeds or feeds_of(settings, progress)
         for feed in declared.feeds:

@@ -11,8 +11,8 @@ from raypipe.data.table import held_files
 from raypipe.data.versions import Fragment
 
 
-def leftovers(folder: PipelineHome, fragments: Iterable[Fragment], versions: Collection[str]) -> list[Path]:
-    """Return the files that neither these fragments nor these versions need, in order.
+def leftovers(folder: PipelineHome, fragments: Iterable[Fragment], contents: Collection[str]) -> list[Path]:
+    """Return the files that neither these fragments nor versions of these contents need, in order.
 
     What the newest version of a Delta table names stays as well, for whoever reads the table as such.
     """
@@ -21,7 +21,7 @@ def leftovers(folder: PipelineHome, fragments: Iterable[Fragment], versions: Col
     return [
         *_unnamed(folder.rows, {name for one in known for name in one.files}),
         *_unnamed(folder.quarantine, {name for one in known for name in one.quarantine}),
-        *_others(folder.fragment_profile("f").parent, ids, versions),
+        *_others(folder.fragment_profile("f").parent, ids, contents),
     ]
 
 
@@ -40,10 +40,10 @@ def _unnamed(table: Path, named: set[str]) -> list[Path]:
     return [path for path in sorted(table.glob("*.parquet")) if path.name not in named | held]
 
 
-def _others(place: Path, fragments: set[str], versions: Collection[str]) -> list[Path]:
+def _others(place: Path, fragments: set[str], contents: Collection[str]) -> list[Path]:
     return [
         path
         for path in sorted(place.glob("*.json*"))
         if not path.name.startswith(".")
-        and path.name.split(".")[0] not in (fragments if path.suffix == ".gz" else versions)
+        and path.name.split(".")[0] not in (fragments if path.suffix == ".gz" else contents)
     ]

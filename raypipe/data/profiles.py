@@ -52,10 +52,10 @@ def fragment_profile(folder: PipelineHome, fragment: Fragment, columns: Sequence
 
 def version_profile(folder: PipelineHome, version: DataVersion) -> Profile:
     """Return the profile of all rows of a version, merged from those of its fragments and kept."""
-    path = folder.profile(version.id)
+    path = folder.profile(version.content)
     if path.exists():
         return Profile.from_json(json.loads(path.read_bytes()))
-    kept = [fragment for fragment in version.fragments if fragment.n_kept]
+    kept = [fragment for fragment in version.fragments if fragment.n_kept] or version.fragments[:1]
     profile = merged(fragment_profile(folder, fragment, version.columns) for fragment in kept)
     write_json(path, profile.to_json())
     return profile

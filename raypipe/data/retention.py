@@ -106,7 +106,7 @@ def collect_garbage(
         kept = reasons(history, settings, pins(), clock.now())
         removed = [one for one in history if one.removed_at is None and one.id not in kept]
         staying, forgotten = _parted(history, versions.fragments(), kept)
-        files = leftovers(folder, staying, kept)
+        files = leftovers(folder, staying, [one.content for one in history if one.id in kept])
         found = Collected(
             removed=tuple(one.id for one in removed),
             kept=tuple(KeptVersion(id, why) for id, why in kept.items()),

@@ -17,11 +17,12 @@ from raypipe.core.clock import Clock
 from raypipe.core.errors import DataError, StorageError
 from raypipe.core.home import PipelineHome
 from raypipe.core.ids import Json
+from raypipe.core.secret_file import kept_key
 from raypipe.data.captured import Answer, LabelRecord, PredictionRecord, encode
 from raypipe.data.wal import WalSettings, WalWriter
 from raypipe.serving.config import CaptureSettings
 from raypipe.serving.feedback import Label
-from raypipe.serving.redaction import Redaction, kept_key
+from raypipe.serving.redaction import Redaction
 
 CHAMPION = "champion"
 REOPEN_INTERVAL = timedelta(seconds=1)

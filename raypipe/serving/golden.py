@@ -37,7 +37,7 @@ def golden_rows(table: pa.Table, inputs: Sequence[Column], n_rows: int = N_GOLDE
     """
     step = max(1, table.num_rows // (4 * n_rows))
     spread = table.select([column.name for column in inputs]).take(list(range(0, table.num_rows, step)))
-    rows = [{name: _plain(value) for name, value in row.items()} for row in spread.to_pylist()]
+    rows = [_as_brought(row) for row in spread.to_pylist()]
     required = [column.name for column in inputs if not column.nullable]
     complete = [row for row in rows if all(row[name] is not None for name in required)]
     return complete[:: max(1, len(complete) // n_rows)][:n_rows]
@@ -52,7 +52,7 @@ def write_golden(
     """
     if not rows:
         raise ArtifactError("a version needs at least one golden row; no row has all columns that it must.")
-    sent = [{name: _sent(value) for name, value in row.items()} for row in rows]
+    sent = [_as_json(row) for row in rows]
     predictions = predictor.predict_rows(_received(predictor, sent, "the golden rows"))
     _check_finite(predictions, "the golden rows")
     answers: Json = (
@@ -142,6 +142,19 @@ def _close(answer: object, expected: object) -> bool:
             return answer == expected or math.isclose(answer, expected, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
         case _:
             return False
+
+
+def as_sent(row: Mapping[str, object]) -> dict[str, Json]:
+    """Return a row of a table as golden rows are kept."""
+    return _as_json(_as_brought(row))
+
+
+def _as_brought(row: Mapping[str, object]) -> Row:
+    return {name: _plain(value) for name, value in row.items()}
+
+
+def _as_json(row: Mapping[str, Value]) -> dict[str, Json]:
+    return {name: _sent(value) for name, value in row.items()}
 
 
 def _plain(value: object) -> Value:

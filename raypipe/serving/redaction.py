@@ -7,19 +7,13 @@ reads captured rows by the kinds of their columns finds nothing there, whatever 
 from __future__ import annotations
 
 import hmac
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import msgspec
 
-from raypipe.core.errors import StorageError
-from raypipe.core.files import fsync_folder, storage_errors
 from raypipe.serving.config import Redact
 
-MIN_KEY_CHARACTERS = 32
 _ROW = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _NULL, _MASKED = b"null", msgspec.Raw(b'{"masked":true}')
@@ -64,35 +58,3 @@ def plain(raw: msgspec.Raw) -> bytes:
         return value.encode()
     whole = isinstance(value, float) and value.is_integer()
     return msgspec.json.encode(int(value) if whole else value, order="sorted")
-
-
-def kept_key(path: Path, new: str, owner: str) -> bytes:
-    """Return the key in a file that only this user can read, or make `new` that key.
-
-    Of several processes that make one at once, each with its own `owner`, one key counts for all. Raises
-    StorageError for a file that cannot be read or written, and for one without a key.
-    """
-    with storage_errors(path):
-        if not path.exists():
-            _make(path, new, owner)
-        key = path.read_bytes().strip()
-    if len(key) < MIN_KEY_CHARACTERS:
-        raise StorageError(
-            f"{path} must hold a key of at least {MIN_KEY_CHARACTERS} characters. Got {len(key)}; remove the "
-            "file for a new one, with which hashes are others than before."
-        )
-    return key
-
-
-def _make(path: Path, new: str, owner: str) -> None:
-    temporary = path.with_name(f".{path.name}.{owner}.tmp")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary.unlink(missing_ok=True)
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(new)
-        file.flush()
-        os.fsync(file.fileno())
-    with suppress(FileExistsError):  # Another process was faster: its key counts.
-        os.link(temporary, path)
-    temporary.unlink()
-    fsync_folder(path.parent)

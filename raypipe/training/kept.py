@@ -25,14 +25,14 @@ from typing import Any
 from raypipe.core.errors import RunUnderWay
 from raypipe.core.files import fsync_folder, fsync_tree, storage_errors, write_json
 from raypipe.core.ids import Json
+from raypipe.data.erasure.caches import LOCK_NAME, RUN_NAME
 from raypipe.data.locks import try_lock
 from raypipe.training.race import Candidate, RaceResult, TrialSummary
 from raypipe.training.standings import Standing, candidate_of
 
-LOCK_NAME = ".lock"
 LATER_STAGES = ("judge", "importance")
 """The stages after the race whose results are kept, in their order."""
-_RUN, _RACE, _TRIAL, _MODEL = "run.json", "race.json", "trial.json", "model"
+_RACE, _TRIAL, _MODEL = "race.json", "trial.json", "model"
 _TRIALS, _CANDIDATES, _SEARCH, _PART = "trials", "candidates", "search-", ".part"
 
 
@@ -142,7 +142,7 @@ def open_run(path: Path, *, content: str, data: str, fresh: bool = False) -> Ite
 
 def data_of(path: Path) -> str | None:
     """Return the data version that a run was begun on; None where it was not."""
-    begun = _read(path / _RUN)
+    begun = _read(path / RUN_NAME)
     return None if begun is None else str(begun["data"])
 
 
@@ -185,13 +185,13 @@ def remove_leftovers(runs: Path, staging: Path) -> None:
 
 
 def _begun(path: Path, content: str, data: str, fresh: bool) -> RunFolder:
-    before = _read(path / _RUN)
+    before = _read(path / RUN_NAME)
     if fresh or before is None or before["content"] != content:
         _empty(path)
         before = {"attempt": 0}
     _remove_partial(path)
     attempt = int(before["attempt"]) + 1
-    write_json(path / _RUN, {"content": content, "data": data, "attempt": attempt})
+    write_json(path / RUN_NAME, {"content": content, "data": data, "attempt": attempt})
     return RunFolder(path, attempt)
 
 

@@ -13,9 +13,10 @@ import pyarrow as pa
 import pytest
 from pyarrow import csv
 
+from raypipe.api.data import PipelineData
 from raypipe.config.load import parse_config
 from raypipe.config.yaml_text import Plain
-from raypipe.core.errors import StorageError, TrainingError
+from raypipe.core.errors import DataError, StorageError, TrainingError
 from raypipe.core.progress import Step
 from raypipe.data.captured import LabelRecord, PredictionRecord, encode
 from raypipe.data.committer import commit_once
@@ -191,6 +192,26 @@ def test_importance_can_be_left_out(tmp_path: Path) -> None:
     assert loop.run().before == ("race: finished before", "judge: finished before")
     assert loop.done["judge"] == 1
     assert read_importance(loop.config.folder.model("v1")) is None
+
+
+@pytest.mark.parametrize("stage", ["race", "register"])
+def test_a_run_whose_rows_were_erased_meanwhile_registers_nothing(tmp_path: Path, stage: str) -> None:
+    @dataclass(frozen=True)
+    class Erasing(MortalLoop):
+        def _die(self, stage: str) -> None:
+            if stage == self.dies_in and not self.done["erased"]:
+                self.done["erased"] += 1
+                data = PipelineData(self.config, self.registry, self.clock)
+                assert data.erase({"x": [0, 7]}, reason="asked to").counts.n_rows == 2
+
+    base, _, _ = looped(tmp_path)
+    loop = Erasing(base.config, base.registry, base.clock, base.compute, dies_in=stage)
+    with pytest.raises(DataError, match=r"rows of people were erased from d-\w+ since this run read them"):
+        loop.run()
+    assert loop.registry.model_versions("credit") == ()
+    outcome = loop.run()
+    assert outcome.is_new and outcome.before == ()
+    assert outcome.data.n_rows == 198 and loop.run().is_new is False
 
 
 def capture(loop: Loop, stream: str, n_rows: int) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import stat
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import get_args
 
 import msgspec
@@ -16,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raypipe.core.errors import StorageError
 from raypipe.core.home import PipelineHome
 from raypipe.core.ids import Json
 from raypipe.data.committer import commit_once, read_predictions
@@ -24,7 +21,7 @@ from raypipe.data.live import decode_inputs
 from raypipe.data.schema import Column, ColumnKind
 from raypipe.serving.capture import AnsweredRow, is_sampled, open_capture
 from raypipe.serving.config import CaptureSettings
-from raypipe.serving.redaction import Redaction, kept_key
+from raypipe.serving.redaction import Redaction
 from raypipe.testing import FakeClock
 
 KEY = b"k" * 64
@@ -113,21 +110,6 @@ def test_only_what_is_left_reaches_the_log_and_the_table(folder: PipelineHome, c
         {"masked": True},
         ["amount", "customer", "phone"],
     )
-
-
-def test_a_key_is_made_once_and_for_this_user_alone(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "capture.key"
-    assert kept_key(path, "a" * 64, "r1") == b"a" * 64
-    assert kept_key(path, "b" * 64, "r2") == b"a" * 64
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert [one.name for one in path.parent.iterdir()] == ["capture.key"]
-
-
-def test_a_file_without_a_key_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "capture.key"
-    path.write_text("short\n")
-    with pytest.raises(StorageError, match="must hold a key of at least 32 characters"):
-        kept_key(path, "a" * 64, "r1")
 
 
 def test_no_key_is_made_where_nothing_is_hashed(folder: PipelineHome, clock: FakeClock) -> None:
