@@ -1,7 +1,8 @@
-"""What a kill costs: each fault under a load of 16 connections against the quickstart's endpoint.
+"""What a kill costs: each fault under a load of 16 connections, or more, against the quickstart's endpoint.
 
     .venv/bin/python -m benchmarks.faults --port 8000                    # all, about 20 minutes on two cores
     .venv/bin/python -m benchmarks.faults --port 8000 replica swapping   # only these
+    .venv/bin/python -m benchmarks.faults --connections 32 replica-of-two haproxy proxy committer
 
 It brings up a quickstart of its own, in a folder that it removes, and takes it down; traffic goes to loopback
 only. The peers, in the same run, are the same load without a fault (`none`) and, beside the faults that

@@ -1,4 +1,4 @@
-"""Sixteen connections that ask without pause, and what their answers say of an outage."""
+"""Connections that ask without pause, and what their answers say of an outage."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from http.client import HTTPConnection, HTTPException
 from urllib.parse import urlsplit
 
-N_CONNECTIONS = 16
 LEVEL_S = 3.0
 """How long before the kill the level is taken."""
 BACK_RATIO = 0.8
@@ -21,12 +20,12 @@ BACK_RATIO = 0.8
 class Load:
     """Connections that ask for one row's prediction again and again, from `start` to `stop`."""
 
-    def __init__(self, url: str, row: object) -> None:
+    def __init__(self, url: str, row: object, n_connections: int = 16) -> None:
         self._parts = urlsplit(url)
         self._body = json.dumps({"rows": [row]})
         self._stop = threading.Event()
         self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._ask) for _ in range(N_CONNECTIONS)]
+        self._threads = [threading.Thread(target=self._ask) for _ in range(n_connections)]
         self.ids: list[str] = []
         self.times: list[float] = []
         """When each answer came, by the monotonic clock."""

@@ -18,6 +18,7 @@ from typing import TypeVar
 import psutil
 import yaml
 
+from benchmarks.faults.load import Load
 from raypipe.api.status import endpoint_spec
 from raypipe.config.load import load_config
 from raypipe.config.settings import Config
@@ -54,6 +55,8 @@ class Place:
     """A project in a folder; `n_changes` counts how often the concept of its live rows has changed."""
 
     folder: Path
+    n_connections: int = 16
+    """Of the load beside each fault."""
     n_changes: int = 0
 
     @cached_property
@@ -76,6 +79,10 @@ class Place:
     def row(self) -> object:
         """A row that the endpoint answers."""
         return read_golden(self.config.folder.model("v1")).rows[0]
+
+    def load(self) -> Load:
+        """Return a load that has not begun."""
+        return Load(self.url, self.row, self.n_connections)
 
     def command(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a command of raypipe, as a person does; its output goes to a file beside the config."""
@@ -139,12 +146,12 @@ class Place:
 
 
 @contextmanager
-def quickstart(port: int, *, up: bool = True, **changes: object) -> Iterator[Place]:
+def quickstart(port: int, n_connections: int, *, up: bool = True, **changes: object) -> Iterator[Place]:
     """Make a quickstart in a folder of its own, bring it up, and take all of it away at the end.
 
     `changes` replace parts of parts of the config, such as `serving={"replicas": ...}`.
     """
-    place = Place(Path(tempfile.mkdtemp(prefix="rp-faults-", dir="/tmp")))
+    place = Place(Path(tempfile.mkdtemp(prefix="rp-faults-", dir="/tmp")), n_connections)
     write_quickstart(place.folder / "data", n_rows=20_000, seed=0)
     document = yaml.safe_load(QUICKSTART.read_text())
     document["home"] = str(place.folder / "home")

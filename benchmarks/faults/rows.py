@@ -74,7 +74,7 @@ def _try(place: Place, fault: Fault, attempt: int, found: Measured) -> None:
     if fault.retrains:
         place.change_concept()
     settle(place)
-    before, after_seq, load = captured(place), place.last_seq(), Load(place.url, place.row)
+    before, after_seq, load = captured(place), place.last_seq(), place.load()
     load.start()
     try:
         time.sleep(WARM_S)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from functools import partial
+from typing import Protocol
 
 from benchmarks.faults.audit import captured
-from benchmarks.faults.load import Load
-from benchmarks.faults.place import Place, quickstart, wait_for
+from benchmarks.faults.place import Place, wait_for
 from benchmarks.faults.rows import AFTER_S, Measured, add_load, audit, measure
-from benchmarks.faults.strikes import Fault, Strike, has_ended, nothing, replica
+from benchmarks.faults.strikes import STOPPED_S, Fault, Strike, has_ended, nothing, replica, stopped_replica
 from raypipe.control.people import answer, read_state, request_retrain
 from raypipe.control.receipts import receipts, render
 from raypipe.control.state import AwaitingApproval
@@ -19,25 +20,36 @@ from raypipe.core.clock import SystemClock
 from raypipe.core.errors import ServingError
 from raypipe.serving import client
 
+TWO = {"min": 2, "max": 2, "cpus": 0.2}
 
-def replica_of_two(port: int, n_tries: int) -> Iterator[Measured]:
-    """Kill one of two replicas."""
-    with quickstart(port, serving={"replicas": {"min": 2, "max": 2, "cpus": 0.2}}) as place:
+
+class Make(Protocol):
+    """Makes a quickstart with these changes of its config."""
+
+    def __call__(self, *, up: bool = True, **changes: object) -> AbstractContextManager[Place]: ...
+
+
+def replica_of_two(make: Make, n_tries: int) -> Iterator[Measured]:
+    """Kill one of two replicas, and stop one for longer than HAProxy waits for it."""
+    with make(serving={"replicas": TWO}) as place:
         yield measure(place, Fault("none, two replicas", nothing), 1)
         yield measure(place, Fault("one replica of two", replica), n_tries)
+        yield measure(
+            place, Fault(f"SIGSTOP of one replica of two, {STOPPED_S:g} s", stopped_replica), n_tries
+        )
 
 
-def first_up(port: int, n_tries: int) -> Iterator[Measured]:
+def first_up(make: Make, n_tries: int) -> Iterator[Measured]:
     """Kill the very first `raypipe up` the moment the endpoint answers; a second one must mend what lacks."""
     found = Measured("`raypipe up`, the first, once the endpoint answers; then `up` again")
     for _ in range(n_tries):
-        with quickstart(port, up=False) as place:
+        with make(up=False) as place:
             process = place.command("up")
             wait_for(partial(_answers, place), "endpoint", every_s=0.01)
             process.kill()
             process.wait()
             found.struck_after[_lacking(place)] += 1
-            before, load = captured(place), Load(place.url, place.row)
+            before, load = captured(place), place.load()
             load.start()
             try:
                 time.sleep(AFTER_S)
@@ -51,9 +63,9 @@ def first_up(port: int, n_tries: int) -> Iterator[Measured]:
     yield found
 
 
-def challenger(port: int, _: int) -> Iterator[Measured]:
+def challenger(make: Make, _: int) -> Iterator[Measured]:
     """Damage a challenger that passed its gate and waits for approval, and approve it; tell its receipt."""
-    with quickstart(port, retraining={"mode": "approve"}) as place:
+    with make(retraining={"mode": "approve"}) as place:
         place.change_concept()
         request_retrain(place.registry, place.config.name, SystemClock(), by="benchmark")
         version = wait_for(lambda: _waiting(place), "challenger that waits")

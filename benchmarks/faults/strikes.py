@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from urllib.request import Request, urlopen
+
+import psutil
 
 from benchmarks.faults.audit import ENDS
 from benchmarks.faults.place import Place, wait_for
@@ -21,6 +25,7 @@ from raypipe.serving import client
 
 SWAP_KINDS = ("event.gate_judged", "event.approved", "alias_moved")
 """Entries within the swap, at each of which it is struck in turn."""
+STOPPED_S = 30.0
 SERVES = "starting the endpoint"
 """What `raypipe up` says when rows and model are settled."""
 
@@ -57,6 +62,35 @@ def replica(place: Place, _: int) -> Strike:
     known = {found for _ in range(40) for found in _replica(place)}
     place.kill("ServeReplica")
     return Strike(time.monotonic(), lambda: bool(_replica(place) - known))
+
+
+def stopped_replica(place: Place, _: int) -> Strike:
+    """Stop a replica's process and let it go on later; or another takes its place."""
+    known = {found for _ in range(40) for found in _replica(place)}
+    stopped = place.processes("ServeReplica")[0]
+    stopped.suspend()
+    began = time.monotonic()
+    threading.Timer(STOPPED_S, partial(_go_on, stopped)).start()
+    return Strike(began, lambda: time.monotonic() > began + STOPPED_S or bool(_replica(place) - known))
+
+
+def _go_on(process: psutil.Process) -> None:
+    with suppress(psutil.NoSuchProcess):  # Serve may have ended it.
+        process.resume()
+
+
+def haproxy(place: Place, _: int) -> Strike:
+    """Kill the program that holds the endpoint's port."""
+    place.kill("haproxy.cfg")
+    return Strike(time.monotonic(), lambda: bool(_replica(place)))
+
+
+def proxy(place: Place, _: int) -> Strike:
+    """Kill Serve's actor that keeps that program."""
+    old = place.kill("HAProxyManager")
+    return Strike(
+        time.monotonic(), lambda: any(one.pid != old.pid for one in place.processes("HAProxyManager"))
+    )
 
 
 def controller(place: Place, _: int) -> Strike:
@@ -119,6 +153,8 @@ FAULTS = (
     Fault("watching", controller),
     Fault("committer", committer),
     Fault("serve-controller", serve_controller),
+    Fault("haproxy", haproxy),
+    Fault("proxy", proxy),
     Fault("up", up),
     Fault("none, with a retrain", only_retrain, retrains=True, is_peer=True),
     Fault("retraining", partial(controller_at, ("event.retrain_submitted",), 2.0), retrains=True),

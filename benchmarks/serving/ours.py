@@ -35,7 +35,10 @@ def endpoint(port: int, **serving: object) -> Iterator[tuple[Server, Place]]:
     try:
         _write_config(place, port, serving)
         place.run("run")
-        model = release_model(place)
+        model = register_model(place)
+        Releases(place.registry, place.config.folder).promote(
+            model, expected=None, reason="the model of the benchmark"
+        )
         place.run("up")
         yield Server("raypipe", f"{place.url}/predict", BY_NAME, f"capture and monitoring on, {model}"), place
     finally:
@@ -43,10 +46,10 @@ def endpoint(port: int, **serving: object) -> Iterator[tuple[Server, Place]]:
         shutil.rmtree(place.folder, ignore_errors=True)
 
 
-def release_model(place: Place) -> str:
-    """Register the trees beside what the run made, and make them the champion; return the version."""
+def register_model(place: Place) -> str:
+    """Register the trees beside what the run made, with all else that it has; return the version."""
     folder, registry = place.config.folder, place.registry
-    [before] = registry.model_versions(NAME)
+    before = registry.model_version(NAME, "v1")
     known = load_predictor(folder.model(before.version), before.manifest_sha256)
     rows = training_rows()
     predictor = replace(known, model=trained(rows))
@@ -55,9 +58,7 @@ def release_model(place: Place) -> str:
     shutil.copy(folder.model(before.version) / REFERENCE_NAME, staged / REFERENCE_NAME)
     write_golden(predictor, golden_rows(rows, predictor.transform.inputs), staged)
     draft = _draft(verify(folder.model(before.version), before.manifest_sha256))
-    version = registry.register(NAME, staged, folder.models, draft).version
-    Releases(registry, folder).promote(version, expected=None, reason="the model of the benchmark")
-    return version
+    return registry.register(NAME, staged, folder.models, draft).version
 
 
 def _draft(known: Manifest) -> ManifestDraft:

@@ -68,6 +68,8 @@ def _serve(ports: Ports) -> dict[str, str]:
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": MIDDLEWARES,
         # A dead proxy is noticed in 1 s, not 10 s. The timeout stays: trials may hold up a proxy.
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
+        # How busy replicas are is told every second, not every 10 s: replicas that scale follow the load.
+        "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
         # Otherwise a second Serve on the same port shares it, silently, and gets half of the requests.
         "SERVE_SOCKET_REUSE_PORT_ENABLED": "0",
         # Ports of this home's own: with Ray's, two clusters on one host race for them.

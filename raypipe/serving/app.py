@@ -82,6 +82,11 @@ class EndpointApp:
         """What the paths of all routes begin with."""
         return self._prefix
 
+    @property
+    def n_in_progress(self) -> int:
+        """Requests for predictions or with labels that are not answered yet."""
+        return self._n_in_progress
+
     async def look(self) -> int:
         """Look at the pointer, follow it off the loop, and return the epoch that answers then."""
         versions = self._endpoint.versions

@@ -20,6 +20,9 @@ class ReplicaSettings(Settings):
     max: Annotated[int, Field(ge=1)] = 1
     target_ongoing_requests: Annotated[float, Field(gt=0)] = 16.0
     """Requests in progress per replica that autoscaling aims at."""
+    upscale_delay_s: Annotated[float, Field(ge=0, le=3600)] = 10.0
+    """For how long more replicas must be wanted before one is added."""
+    downscale_delay_s: Annotated[float, Field(ge=0, le=86_400)] = 300.0
     cpus: Annotated[float, Field(gt=0)] = 0.2
     """CPUs that a replica reserves."""
 
@@ -64,6 +67,8 @@ class ServingSettings(Settings):
     max_body_bytes: Annotated[int, Field(ge=1024)] = 16 * 1024 * 1024
     body_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 20.0
     """How long the body of a request may take to come."""
+    max_row_ms: Annotated[float, Field(gt=0)] = 1_000.0
+    """How long a version may take to answer one row, at its fastest of a few; a slower one is refused."""
     poll_interval_s: Annotated[float, Field(gt=0, le=60)] = 0.25
     """How often a replica looks whether another version shall serve."""
     capture: CaptureSettings = CaptureSettings()

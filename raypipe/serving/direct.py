@@ -1,8 +1,8 @@
 """The short way to the endpoint: what a replica's server hands over before Serve's own work per request.
 
 Serve's replica gives each request an id, two tasks and a wait, a line for its access log and counters of its
-own, in Python: more than the endpoint itself takes. The endpoint counts, bounds and logs for itself, so that
-its requests pass by; Serve's own paths (`/-/healthz`) do not.
+own, in Python: more than the endpoint itself takes. The endpoint counts, bounds and logs for itself, and says
+how busy it is, so that its requests pass by; Serve's own paths (`/-/healthz`) do not.
 """
 
 from __future__ import annotations

@@ -11,12 +11,13 @@ import logging
 import os
 import secrets
 import socket
+import sys
 import threading
 from concurrent.futures import Future
 
 import ray
 from ray import serve
-from ray.serve.config import AutoscalingConfig
+from ray.serve.config import AutoscalingConfig, AutoscalingContext, AutoscalingPolicy
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import LoggingConfig
@@ -40,6 +41,11 @@ HEALTH_CHECK_PERIOD_S = 2.0
 HEALTH_CHECK_TIMEOUT_S = 30.0
 SHUTDOWN_TIMEOUT_S = 10.0
 N_START_ATTEMPTS = 3
+IN_PROGRESS = "in_progress"
+LOOK_BACK_S = 10.5
+"""Over how long requests in progress are averaged to scale replicas; Serve wants more than 10 s."""
+SWITCH_INTERVAL_S = 0.0005
+"""How long a thread that loads a version may hold back, each time, the one that answers; Python has 5 ms."""
 BROADCAST_TIMEOUT_S = 60.0
 _log = logging.getLogger("raypipe.serving")
 
@@ -54,9 +60,12 @@ class EndpointReplica:
 
     @property
     def short_way(self) -> EndpointApp | None:
-        """The application, once it is built; None where Serve must count requests, to follow the load."""
-        replicas = self._spec.settings.replicas
-        return self._built if replicas.min == replicas.max else None
+        """The application, once it is built."""
+        return self._built
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """Say how many requests are in progress: Serve does not see those that take the short way."""
+        return {IN_PROGRESS: 0.0 if self._built is None else float(self._built.n_in_progress)}
 
     async def look(self) -> int:
         """Follow the pointer now, and return the epoch that answers then; `Broadcast` calls it."""
@@ -67,9 +76,17 @@ class EndpointReplica:
     def __serve_build_asgi_app__(self) -> EndpointApp:
         # Ray bounds the threads of OpenMP only; polars reads this when it is first imported.
         os.environ.setdefault("POLARS_MAX_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         app = self._built = build_app(self._spec, f"r{secrets.token_hex(4)}", SystemClock())
         start_export(app.endpoint, RayMetrics().export)
         return app
+
+
+def desired_replicas(context: AutoscalingContext) -> tuple[float, dict[str, object]]:
+    """Return how many replicas would have the wanted number of requests each; Serve bounds and delays it."""
+    counts = context.aggregated_metrics.get(IN_PROGRESS, {})
+    in_progress = context.total_num_requests + sum(counts.values())
+    return in_progress / context.config.target_ongoing_requests, {}
 
 
 def middlewares() -> list[Middleware]:
@@ -257,6 +274,10 @@ def _deployment(settings: ServingSettings) -> serve.Deployment:
     autoscaling = AutoscalingConfig(
         min_replicas=replicas.min,
         max_replicas=replicas.max,
+        upscale_delay_s=replicas.upscale_delay_s,
+        downscale_delay_s=replicas.downscale_delay_s,
+        look_back_period_s=LOOK_BACK_S,
+        policy=AutoscalingPolicy(policy_function=f"{__name__}:{desired_replicas.__name__}"),
         target_ongoing_requests=min(replicas.target_ongoing_requests, settings.max_ongoing_requests),
     )
     return serve.deployment(**options, autoscaling_config=autoscaling)(EndpointReplica)

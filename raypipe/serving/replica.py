@@ -23,7 +23,8 @@ def build_app(spec: EndpointSpec, replica: str, clock: Clock) -> EndpointApp:
     `replica` names this start of this replica; no two may share it. Raises ServingError where no version
     can be loaded: that sentence is all that a person needs.
     """
-    versions = VersionHolder(spec.folder.pointer, partial(load_version, spec.folder), clock)
+    load = partial(load_version, spec.folder, max_row_ms=spec.settings.max_row_ms)
+    versions = VersionHolder(spec.folder.pointer, load, clock)
     capture = open_capture(spec.folder, spec.settings.capture, replica, clock)
     endpoint = Endpoint(
         spec.name,

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from raypipe.core.clock import Clock
-from raypipe.core.errors import RaypipeError, ServingError
+from raypipe.core.errors import ArtifactError, RaypipeError, ServingError
 from raypipe.core.home import PipelineHome
 from raypipe.core.ids import Json
 from raypipe.serving.answers import class_name
-from raypipe.serving.golden import read_golden
+from raypipe.serving.golden import Timer, fastest_s, read_golden
 from raypipe.serving.pointer import Pointer, read_pointer
 from raypipe.serving.predictor import Predictor, load_predictor
 from raypipe.serving.request import RequestSchema
@@ -56,12 +58,20 @@ class Refusal:
         return {**asdict(self), "at": self.at.isoformat()}
 
 
-def load_version(folder: PipelineHome, pointer: Pointer) -> LoadedVersion:
-    """Load what a pointer names; raises ArtifactError where it is not what was registered."""
+def load_version(
+    folder: PipelineHome, pointer: Pointer, max_row_ms: float = math.inf, timer: Timer = time.perf_counter
+) -> LoadedVersion:
+    """Load what a pointer names; raises ArtifactError where it is not what was registered, or too slow."""
     place = folder.model(pointer.version)
     predictor = load_predictor(place, pointer.manifest_sha256)
     schema = RequestSchema(predictor.transform.inputs, predictor.transform.ignored)
     names = tuple(map(class_name, predictor.task.classes))
+    took_ms = 1e3 * fastest_s(predictor, place, timer)
+    if took_ms > max_row_ms:
+        raise ArtifactError(
+            f"{pointer.version} must answer a row within {max_row_ms:g} ms (serving.max_row_ms). Got "
+            f"{took_ms:.3g} ms at its fastest; take a smaller model, or allow it more."
+        )
     return LoadedVersion(pointer, predictor, schema, read_golden(place).rows[0], names)
 
 

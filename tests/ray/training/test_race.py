@@ -109,10 +109,11 @@ def test_when_all_fail_the_first_reason_is_the_error(tmp_path: Path) -> None:
 
 
 def test_the_time_budget_ends_the_race_and_keeps_the_best_so_far(tmp_path: Path) -> None:
+    attempted(tmp_path, at_s=1.0)  # On a machine that is busy enough, no other trial ends in time.
     data = training_set(2, n_rows=4_000, n_features=20)
-    result = raced(data, tmp_path, trials=500, minutes=0.15, families=["xgboost"])
-    assert 0 < len(result.trials) < 500
-    assert {one.family for one in result.candidates} == {"xgboost", BASELINE}
+    result = raced(data, tmp_path, trials=500, minutes=0.15, families=["linear", "xgboost"])
+    assert 2 <= len(result.trials) < 500
+    assert {"linear", BASELINE} <= {one.family for one in result.candidates}
 
 
 def attempted(folder: Path, *, at_s: float) -> None:

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from raypipe.core.errors import ServingError
+from raypipe.core.errors import ArtifactError, ServingError
 from raypipe.core.home import PipelineHome
 from raypipe.serving.pointer import Pointer, write_pointer
 from raypipe.serving.swap import RETRY_INTERVAL, LoadedVersion, VersionHolder, load_version
@@ -37,6 +37,18 @@ def test_a_release_is_followed_at_once_or_refused(folder: PipelineHome, versions
     (folder.model("v3") / "golden.json").unlink()
     with pytest.raises(ServingError, match=r"v3 was refused, and v2 goes on: .*golden\.json is missing"):
         versions.follow(spoilt)
+
+
+def test_a_version_that_is_too_slow_is_refused_by_its_fastest_answer(
+    folder: PipelineHome, released: Pointer
+) -> None:
+    def timer(*took_s: float) -> Callable[[], float]:
+        moments = iter([at for took in took_s for at in (0.0, took)])
+        return lambda: next(moments)
+
+    assert load_version(folder, released, 10.0, timer(0.5, 0.02, 0.009, 0.02, 0.5)).pointer == released
+    with pytest.raises(ArtifactError, match=r"v1 must answer a row within 10 ms .*Got 11 ms at its fastest"):
+        load_version(folder, released, 10.0, timer(0.5, 0.02, 0.011, 0.02, 0.5))
 
 
 def test_nothing_is_loaded_while_the_pointer_stands(folder: PipelineHome, released: Pointer) -> None:
