@@ -6,6 +6,7 @@ order. Each stage takes what the one before it returned; what must outlive the p
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -210,7 +211,7 @@ class Loop:
         remove_leftovers(folder.runs, folder.staging)
         content = prepared.content(data.content, self.config.training, frameworks())
         with open_run(folder.runs / run, content=content, data=data.id, fresh=force) as kept:
-            with self._as_read(data):
+            with self._as_read(run, data):
                 pass
             before = kept.before(self.config.training.budget.trials)
             for finished in before:
@@ -222,16 +223,18 @@ class Loop:
         return Outcome(run, data, version, learned.leaderboard, True, before, learned.importance)
 
     @contextmanager
-    def _as_read(self, data: DataVersion) -> Iterator[None]:
+    def _as_read(self, run: str, data: DataVersion) -> Iterator[None]:
         """Refuse rows that were removed or erased since they were read; none are while the block lasts.
 
-        Once a run has begun, its folder keeps a version from being removed.
+        Once a run has begun, its folder keeps a version from being removed. What it learned from rows that
+        were erased goes.
         """
         from raypipe.data.turns import turn
 
         with turn(self.config.folder, self.progress):
             known = self.registry.data_version(self.config.name, data.id)
             if known is not None and known.content != data.content:
+                shutil.rmtree(self.config.folder.runs / run, ignore_errors=True)
                 raise DataError(
                     f"rows of people were erased from {data.id} since this run read them; run again, "
                     "which learns without them."
@@ -345,7 +348,7 @@ class Loop:
             importance=learned.importance,
         )
         staged, models = self.config.folder.staging / run, self.config.folder.models
-        with self._as_read(data):
+        with self._as_read(run, data):
             write_package(staged, package)
             version = self.registry.register(self.config.name, staged, models, draft_of(package))
         self.registry.set_alias(self.config.name, CHALLENGER, version.version, reason="the newest run's best")

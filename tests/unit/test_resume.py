@@ -209,6 +209,7 @@ def test_a_run_whose_rows_were_erased_meanwhile_registers_nothing(tmp_path: Path
     with pytest.raises(DataError, match=r"rows of people were erased from d-\w+ since this run read them"):
         loop.run()
     assert loop.registry.model_versions("credit") == ()
+    assert list(loop.config.folder.runs.iterdir()) == []
     outcome = loop.run()
     assert outcome.is_new and outcome.before == ()
     assert outcome.data.n_rows == 198 and loop.run().is_new is False

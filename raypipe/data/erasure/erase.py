@@ -235,6 +235,8 @@ def _clean(folder: PipelineHome, versions: Versions, intent: Intent, on_step: On
         folder.fragment_profile(id).unlink(missing_ok=True)
         on_step("profile deleted")
     place = folder.fragment_profile("f").parent
+    for unfinished in place.glob(".*.tmp"):
+        unfinished.unlink(missing_ok=True)
     if place.exists():
         with storage_errors(place):
             fsync_folder(place)

@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import TypeAlias
 
 import numpy as np
@@ -25,6 +26,7 @@ from raypipe.data.live import ID_COLUMN
 Mask: TypeAlias = NDArray[np.bool_]
 PREDICTION = ID_COLUMN
 """In place of a column: the id of a captured prediction."""
+_MAX_KEY_BYTES, _DIGEST_BYTES = blake2b.MAX_KEY_SIZE, 32
 _INTEGER = re.compile(r"[+-]?[0-9]{1,400}")
 _TRUTHS: Mapping[str, str] = {"true": "b:true", "false": "b:false"}
 
@@ -159,4 +161,6 @@ def _spelling(value: object) -> str | None:
 
 
 def _digest(secret: bytes, column: str, spelling: str) -> str:
-    return hmac.digest(secret, f"{column}\0{spelling}".encode("utf-8", "surrogatepass"), "sha256").hex()
+    # A third of the time of HMAC, of which a search of a column of names takes one for each of them.
+    text = f"{column}\0{spelling}".encode("utf-8", "surrogatepass")
+    return blake2b(text, key=secret[:_MAX_KEY_BYTES], digest_size=_DIGEST_BYTES).hexdigest()

@@ -331,6 +331,14 @@ def test_where_nobody_is_found_nothing_changes(lake: Lake) -> None:
     assert not lake.folder.erased.exists() and lake.versions.changes == []
 
 
+def test_what_a_kill_left_of_a_profile_goes(lake: Lake) -> None:
+    version = lake.ingest(SourceInMemory("s", [rows([MARK, "b"])]))
+    path = lake.folder.fragment_profile(version.fragments[0].id)
+    path.with_name(f".{path.name}.123.tmp").write_text(MARK)
+    run(lake, f"mail={MARK}")
+    assert found_in(lake.folder.root, MARK) == []
+
+
 def test_two_erasures_are_told_apart(lake: Lake) -> None:
     source = SourceInMemory("s", [rows([MARK, "b", "c"])])
     lake.ingest(source, contract={"columns": {}})
