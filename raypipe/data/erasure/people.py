@@ -75,7 +75,7 @@ class People:
             return np.zeros(len(values), dtype=np.bool_)
         series = pl.Series("values", values)
         theirs = [one for one in series.unique().to_list() if self._has(column, one)]
-        return np.asarray(series.is_in(pl.Series(theirs, dtype=series.dtype)).fill_null(False).to_numpy())
+        return np.asarray(series.is_in(theirs).fill_null(False).to_numpy())
 
     def in_texts(self, texts: pa.ChunkedArray) -> Mask:
         """Return which rows, each a JSON object, are theirs; what cannot be read as one is nobody's."""
