@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 import time
@@ -15,12 +16,25 @@ from benchmarks.faults.audit import captured, is_moved
 from benchmarks.faults.place import Place, quickstart, wait_for
 from benchmarks.fuzz.kinds import Target
 from benchmarks.fuzz.report import Report, differences, run
+from benchmarks.fuzz.secrets import grpc_answer, leaks, open_ports
 from raypipe.api.status import endpoint_spec
+from raypipe.runtime.processes import marked
+from raypipe.runtime.state import read_cluster
 from raypipe.serving import client
+from raypipe.serving.spec import EndpointSpec
 
 SERVING = {"auth": "token", "max_body_bytes": 1_000_000, "body_timeout_s": 5}
 SCHEMATHESIS = "schemathesis>=4,<5"
-CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+REFUSED = "UNAUTHENTICATED"
+CHECKS = ",".join(
+    (
+        "not_a_server_error",
+        "status_code_conformance",
+        "content_type_conformance",
+        "response_schema_conformance",
+        "unsupported_method",
+    )
+)
 
 
 def main() -> None:
@@ -63,11 +77,30 @@ def _fuzzed(place: Place, n: int, seed: int, environment: Path | None) -> Iterat
     )
     if lacking or unheard:
         yield f"the log lacks {lacking.total()}, and has {unheard.total()} that nobody got"
-    if environment is not None and (status := _schemathesis(environment, spec.url, token)):
-        yield f"schemathesis ended with {status}"
+    yield from _secrets(place)
+    if environment is not None and (n_failed := _schemathesis(environment, spec)):
+        yield f"schemathesis failed {n_failed} of 2 times"
     if (after := _workers(place)) != before:
         yield f"workers were {before}, and are {after}"
     sys.stdout.write(f"workers: {len(before)}, none lost\n" if after == before else "")
+
+
+def _secrets(place: Place) -> Iterator[str]:
+    """Say who listens beyond this machine, and yield what a token should not have got to."""
+    spec, cluster = endpoint_spec(place.config), read_cluster(place.config.root)
+    if cluster is None or spec.token_file is None:
+        raise SystemExit(f"{place.folder} has no Ray any more, or no token.")
+    ports = open_ports(marked(cluster.id))
+    answers = {port: grpc_answer(port) for name, port in ports if "ServeRepl" in name}
+    told = ", ".join(f"{name} {port} {answers.get(port, '')}".rstrip() for name, port in ports)
+    sys.stdout.write(f"listening beyond this machine: {told or 'nothing'}\n")
+    yield from (
+        f"port {port} answers {answer} to no token" for port, answer in answers.items() if answer != REFUSED
+    )
+    files = (spec.token_file, spec.operator_token_file)
+    for token in (spec.token(), spec.status_token()):
+        found = leaks(token or "", (place.folder, Path(cluster.folder)), files)
+        yield from (f"a token is in {where}" for where in found)
 
 
 def _workers(place: Place) -> list[tuple[int, float]]:
@@ -86,24 +119,31 @@ def _tell(report: Report, took_s: float) -> None:
     )
 
 
-def _schemathesis(folder: Path, url: str, token: str | None) -> int:
-    """Run Schemathesis over the OpenAPI document, in an environment of its own; return its exit status."""
-    python = folder / "bin" / "python"
-    if not python.exists():
+def _schemathesis(folder: Path, spec: EndpointSpec) -> int:
+    """Run Schemathesis over the OpenAPI document, once with each token; return how often it failed."""
+    program = folder / "bin" / "schemathesis"
+    if not program.exists():
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        install = [
-            str(python),
+        pip = [
+            str(folder / "bin" / "python"),
             "-m",
             "pip",
             "install",
             "--quiet",
             "--disable-pip-version-check",
-            SCHEMATHESIS,
         ]
-        subprocess.run(install, check=True)
-    line = [str(folder / "bin" / "schemathesis"), "run", f"{url}/openapi.json", "--checks", CHECKS]
-    line += ["--header", f"authorization: Bearer {token}", "--seed", "1", "--max-examples", "200"]
-    return subprocess.run(line, check=False).returncode
+        subprocess.run([*pip, SCHEMATHESIS], check=True)
+    document = folder / "openapi.json"
+    document.write_text(json.dumps(client.ask(spec.url, "GET", "openapi.json", token=spec.token()).body))
+    base = spec.url.removesuffix(f"/{spec.name}")
+    line = [str(program), "run", str(document), "--url", base, "--checks", CHECKS, "--seed", "1"]
+    line += ["--max-examples", "300", "--continue-on-failure"]
+    users, operators = "/(predict|feedback|openapi.json|health)$", "/(promote|rollback|status)$"
+    n_failed = 0
+    for routes, token in ((users, spec.token()), (operators, spec.status_token())):
+        shown = ["--include-path-regex", routes, "--header", f"authorization: Bearer {token}"]
+        n_failed += subprocess.run([*line, *shown], check=False, cwd=folder).returncode != 0
+    return n_failed
 
 
 if __name__ == "__main__":

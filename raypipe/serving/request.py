@@ -42,6 +42,7 @@ _MUST_BE: Mapping[ColumnKind, str] = {
     "timestamp": 'an ISO 8601 time such as "2026-01-31T12:00:00Z"',
 }
 _HALF_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_FRACTION = re.compile(rb"[.eE]")
 _NO_NUMBER = re.compile(rb"[:\[,]\s*[+-]?(NaN|nan|Infinity|Inf|inf)\b")
 
 
@@ -192,7 +193,7 @@ class _Reader:
 
     def _rare(self, raw: msgspec.Raw) -> int:
         """Read a whole number that is spelled with a point or an exponent, or say what is wrong."""
-        if self._column.kind == "integer":
+        if self._column.kind == "integer" and _FRACTION.search(raw):
             try:
                 number = self._float.decode(raw)
             except msgspec.DecodeError:

@@ -29,7 +29,7 @@ class EndpointSpec:
     def url(self) -> str:
         """Where the endpoint answers."""
         host = "127.0.0.1" if self.settings.host in ("0.0.0.0", "::") else self.settings.host
-        return f"http://{host}:{self.settings.port}/{self.name}"
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.settings.port}/{self.name}"
 
     @property
     def operator_token_file(self) -> Path:

@@ -25,6 +25,8 @@ GOOD: dict[str, Any] = {"size": 3, "colour": "red", "member": True}
 SHARED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+edges = st.sampled_from([2**63 - 1, -(2**63), float(-(2**63)), 3.0])
+beyond = st.sampled_from([2**63, -(2**63) - 1, 2.0**63, -(2**64), 0.5])
 numbers = st.one_of(
     st.integers(-(2**70), 2**70),
     st.floats(allow_nan=False, allow_infinity=False),
@@ -41,14 +43,15 @@ anything = st.recursive(
 not_text = anything.filter(lambda value: not isinstance(value, str))
 fitting = {
     "amount": numbers | st.none(),
-    "size": st.integers(-(2**63), 2**63 - 1),
+    "size": st.integers(-(2**63), 2**63 - 1) | edges,
     "colour": texts,
     "member": st.booleans(),
     "seen": times | st.none(),
     "note": anything,
 }
 loose = {
-    **{name: anything | fitting[name] for name in ("amount", "size", "colour", "member", "note")},
+    **{name: anything | fitting[name] for name in ("amount", "colour", "member", "note")},
+    "size": anything | beyond | edges,
     "seen": not_text | times,
     "other": anything,
 }

@@ -89,6 +89,7 @@ def test_values_that_fit(column: str, value: bytes, expected: object) -> None:
         ("amount", b"[1]", "amount must be a finite number or null. Got [1]."),
         ("size", b"1.5", "size must be a whole number of at most 64 bits. Got 1.5."),
         ("size", b"9223372036854775808", "size must be a whole number of at most 64 bits. Got 92233"),
+        ("size", b"-9223372036854775809", "size must be a whole number of at most 64 bits. Got -92233"),
         ("size", b"1e19", "size must be a whole number of at most 64 bits. Got 1e19."),
         ("size", b"9" * 5000, "size must be a whole number of at most 64 bits. Got 9999"),
         ("size", b"true", "size must be a whole number of at most 64 bits. Got true."),

@@ -18,6 +18,7 @@ def test_the_url_is_where_a_client_on_this_machine_asks() -> None:
     assert SPEC.url == "http://127.0.0.1:8123/tiny"
     everywhere = replace(SPEC, settings=ServingSettings(host="0.0.0.0"))
     assert everywhere.url == "http://127.0.0.1:8000/tiny"
+    assert replace(SPEC, settings=ServingSettings(host="::1")).url == "http://[::1]:8000/tiny"
 
 
 def test_the_id_follows_name_home_settings_and_code(monkeypatch: pytest.MonkeyPatch) -> None:
