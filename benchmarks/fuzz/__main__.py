@@ -18,13 +18,15 @@ from benchmarks.fuzz.kinds import Target
 from benchmarks.fuzz.report import Report, differences, run
 from benchmarks.fuzz.secrets import grpc_answer, leaks, open_ports
 from raypipe.api.status import endpoint_spec
+from raypipe.control.traffic import read_window
 from raypipe.runtime.processes import marked
 from raypipe.runtime.state import read_cluster
 from raypipe.serving import client
 from raypipe.serving.spec import EndpointSpec
 
-SERVING = {"auth": "token", "max_body_bytes": 1_000_000, "body_timeout_s": 5}
+SERVING = {"auth": "token", "max_body_bytes": 1_000_000, "body_timeout_s": 1}
 SCHEMATHESIS = "schemathesis>=4,<5"
+FAILED = "the controller's look failed"
 REFUSED = "UNAUTHENTICATED"
 CHECKS = ",".join(
     (
@@ -78,6 +80,7 @@ def _fuzzed(place: Place, n: int, seed: int, environment: Path | None) -> Iterat
     if lacking or unheard:
         yield f"the log lacks {lacking.total()}, and has {unheard.total()} that nobody got"
     yield from _secrets(place)
+    yield from _looks(place)
     if environment is not None and (n_failed := _schemathesis(environment, spec)):
         yield f"schemathesis failed {n_failed} of 2 times"
     if (after := _workers(place)) != before:
@@ -101,6 +104,22 @@ def _secrets(place: Place) -> Iterator[str]:
     for token in (spec.token(), spec.status_token()):
         found = leaks(token or "", (place.folder, Path(cluster.folder)), files)
         yield from (f"a token is in {where}" for where in found)
+
+
+def _looks(place: Place) -> Iterator[str]:
+    """Wait until the controller has measured what was captured, and yield each way in which a look failed."""
+    n_rows = captured(place).total()
+    wait_for(lambda: _n_measured(place) >= n_rows, f"look of the controller at all {n_rows:,} rows")
+    sys.stdout.write(f"the controller has looked at {n_rows:,} rows\n")
+    cluster = read_cluster(place.config.root)
+    logs = Path(cluster.folder).rglob("worker-*.err") if cluster is not None else ()
+    failed = [line for log in logs for line in log.read_text(errors="replace").splitlines() if FAILED in line]
+    yield from (line[-300:] for line in failed[:3])
+
+
+def _n_measured(place: Place) -> int:
+    window = read_window(place.config.folder)
+    return 0 if window is None else window.labels.n_predictions + window.labels.n_redelivered
 
 
 def _workers(place: Place) -> list[tuple[int, float]]:

@@ -27,9 +27,10 @@ BAD_TEXTS = ('"\\ud800"', '"\\udfff\\ud800"', '"\\x"', '"\\u12"', '"\x01"', '"',
 
 @dataclass(frozen=True)
 class Asked:
-    """One request: `chunks` goes over the wire as chunked encoding, and one that is `cut` is not ended.
+    """One request, in so many `chunks` over the wire, or with its length told where that is 0.
 
-    With `raw` just those bytes are sent.
+    Of one that is `cut` or `slow` only half is sent: the client leaves, or stays and says no more. With `raw`
+    just those bytes are sent.
     """
 
     kind: str
@@ -39,6 +40,7 @@ class Asked:
     body: bytes = b""
     chunks: int = 0
     cut: bool = False
+    slow: bool = False
     raw: bytes = b""
 
 
@@ -247,6 +249,13 @@ def cut_off(random: Random, target: Target) -> Asked:
     )
 
 
+def slow(random: Random, target: Target) -> Asked:
+    """A client that stays in the middle of its body."""
+    return target.post(
+        "slow", _text({"rows": [target.row]}).encode(), chunks=random.choice((0, 3)), slow=True
+    )
+
+
 KINDS: tuple[tuple[Make, int], ...] = (
     (valid, 30),
     (spoilt_value, 15),
@@ -263,6 +272,7 @@ KINDS: tuple[tuple[Make, int], ...] = (
     (too_large, 1),
     (cut_off, 3),
     (no_http, 2),
+    (slow, 1),
 )
 """Each kind, and how often it comes of about a hundred."""
 

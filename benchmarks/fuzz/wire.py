@@ -45,7 +45,8 @@ def _parts(asked: Asked) -> Iterator[bytes]:
     if asked.raw:
         yield asked.raw
         return
-    body = asked.body[: len(asked.body) // 2] if asked.cut else asked.body
+    in_part = asked.cut or asked.slow
+    body = asked.body[: len(asked.body) // 2] if in_part else asked.body
     length = ("transfer-encoding", "chunked") if asked.chunks else ("content-length", str(len(asked.body)))
     lines = [f"{asked.method} {asked.path} HTTP/1.1", "host: fuzz", "connection: close"]
     lines += [f"{name}: {value}" for name, value in (*asked.headers, length)]
@@ -57,5 +58,5 @@ def _parts(asked: Asked) -> Iterator[bytes]:
     for start in range(0, len(body), size):
         part = body[start : start + size]
         yield b"%x\r\n%s\r\n" % (len(part), part)
-    if not asked.cut:
+    if not in_part:
         yield b"0\r\n\r\n"

@@ -29,6 +29,7 @@ Asgi: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 MAX_INLINE_OBJECTS = MAX_TOGETHER
 """A body with more objects is answered in a thread, so that the loop stays free for others."""
 RETRY_AFTER_S = 1
+DRAIN_S = 1.0
 MAX_HELD_BODIES = 8
 """Bodies of the largest size that a replica holds at once, in part or whole, before it refuses more."""
 
@@ -121,8 +122,7 @@ class EndpointApp:
         if route in self._posts or route in self._releases:
             if method != "POST":
                 return self._wrong_method(method, b"POST")
-            headers = dict(scope["headers"])
-            return self._stopped(route, headers) or await self._post(route, headers, receive)
+            return await self._post(route, dict(scope["headers"]), receive)
         if route in self._gets or route == "docs":
             if method not in ("GET", "HEAD"):
                 return self._wrong_method(method, b"GET, HEAD")
@@ -154,12 +154,10 @@ class EndpointApp:
         return self._gets[route]()
 
     async def _post(self, route: str, headers: dict[bytes, bytes], receive: Receive) -> Reply:
-        kind = headers.get(b"content-type", b"application/json").split(b";")[0].strip().lower()
-        if kind != b"application/json" or headers.get(b"content-encoding", b"identity") != b"identity":
-            return self._endpoint.refuse(
-                415,
-                "the content type must be application/json, not compressed: send that header with the body.",
-            )
+        refusal = self._stopped(route, headers) or self._wrong_type(headers)
+        if refusal is not None:
+            await self._drain(receive)
+            return refusal
         held = _Held()
         try:
             body = await self._body_in_time(headers, receive, held)
@@ -170,6 +168,14 @@ class EndpointApp:
             return await self._bounded(self._posts[route], body)
         finally:
             self._n_held_bytes -= held.n_bytes
+
+    def _wrong_type(self, headers: dict[bytes, bytes]) -> Reply | None:
+        kind = headers.get(b"content-type", b"application/json").split(b";")[0].strip().lower()
+        if kind == b"application/json" and headers.get(b"content-encoding", b"identity") == b"identity":
+            return None
+        return self._endpoint.refuse(
+            415, "the content type must be application/json, not compressed: send that header with the body."
+        )
 
     async def _release(self, route: str, body: bytes) -> Reply:
         asked = partial(self._releases[route], body)
@@ -239,7 +245,7 @@ class EndpointApp:
         """Return the body, or the refusal of one that is larger than allowed, read no further than that."""
         declared = headers.get(b"content-length", b"0")
         if len(declared) > 19 or (declared.isdigit() and int(declared) > self._max_body_bytes):
-            return self._too_large()
+            return await self._too_large(receive)
         parts: list[bytes] = []
         while True:
             message = await receive()
@@ -250,18 +256,32 @@ class EndpointApp:
             held.n_bytes += len(part)
             self._n_held_bytes += len(part)
             if held.n_bytes > self._max_body_bytes:
-                return self._too_large()
+                parts.clear()
+                return await self._too_large(receive if message.get("more_body", False) else None)
             if self._n_held_bytes > MAX_HELD_BODIES * self._max_body_bytes:
                 return self._too_busy("too many large bodies are in progress")
             if not message.get("more_body", False):
                 return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def _too_large(self) -> Reply:
+    async def _too_large(self, receive: Receive | None) -> Reply:
+        if receive is not None:
+            await self._drain(receive)
         return self._endpoint.refuse(
             413,
             f"a body may have at most {self._max_body_bytes:,} bytes (serving.max_body_bytes); "
             "send several requests.",
         )
+
+    async def _drain(self, receive: Receive) -> None:
+        """Let what is still coming go by, for a while: most clients read no answer before all is sent."""
+        n_left = self._max_body_bytes
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                while n_left >= 0:
+                    message = await receive()
+                    if not message.get("more_body", False):  # Also where the client has left.
+                        return
+                    n_left -= len(message.get("body", b""))
 
     def _too_busy(self, why: str) -> Reply:
         retry = ((b"retry-after", b"%d" % RETRY_AFTER_S),)

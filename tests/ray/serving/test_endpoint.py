@@ -53,7 +53,7 @@ def deployed(
     from raypipe.serving.on_ray import deploy, undeploy
 
     home = tmp_path_factory.mktemp("home")
-    settings = ServingSettings(port=free_port(), poll_interval_s=0.05)
+    settings = ServingSettings(port=free_port(), poll_interval_s=0.05, body_timeout_s=1)
     names: list[str] = []
 
     def make(name: str) -> EndpointSpec:
@@ -278,6 +278,7 @@ def test_nonsense_costs_nobody_anything_and_the_log_holds_what_was_answered(
     report = run("127.0.0.1", spec.settings.port, Target.of(document), n=500, seed=1)
     assert [(one.asked, one.status, one.body, one.error) for one in report.broken] == []
     assert report.by_kind["valid"].keys() == {"200"}
+    assert report.by_kind["slow"].keys() == {"408"}
     assert report.by_kind.keys() == {one.kind for one in requests(Random(1), Target.of(document), 500)}
     after = client.read_status(spec.url)
     assert (after.replica, after.details["started_at"]) == (before.replica, before.details["started_at"])

@@ -148,6 +148,34 @@ def test_a_body_that_is_too_large_is_not_read_to_its_end(
     assert "at most 1,024 bytes (serving.max_body_bytes)" in chunked.message
 
 
+@pytest.mark.parametrize("stalls", [False, True])
+def test_a_body_without_end_is_let_go_by_for_a_while_only(
+    make_endpoint: Callable[..., Endpoint],
+    operator: Operator,
+    stalls: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("raypipe.serving.app.DRAIN_S", 0.05)
+    app = EndpointApp(make_endpoint(max_body_bytes=1024), operator)
+    sent: list[Any] = []
+    n_read = 0
+
+    async def receive() -> Any:
+        nonlocal n_read
+        n_read += 1
+        if stalls and n_read > 15:
+            await asyncio.Event().wait()
+        return {"type": "http.request", "body": b"x" * 100, "more_body": True}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/tiny/predict", "headers": [JSON_TYPE]}
+    asyncio.run(app(scope, receive, send))
+    assert Answer(sent).status == 413
+    assert n_read <= 11 + 11
+
+
 def test_a_client_that_leaves_gets_no_answer(app: EndpointApp) -> None:
     assert run(ask(app, "POST", "/tiny/predict", b'{"rows":', leave=True)).sent == []
 
@@ -309,19 +337,11 @@ def test_labels_need_the_token_and_health_does_not(guarded: EndpointApp, capture
     assert run(ask(guarded, "GET", "/tiny/health")).status == 200
 
 
-def test_who_may_not_is_told_before_the_body_is_read(guarded: EndpointApp) -> None:
-    async def receive() -> Any:
-        raise AssertionError("the body was read")
-
-    sent: list[Any] = []
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
+def test_who_may_not_is_told_whatever_the_body_is(guarded: EndpointApp) -> None:
     for route, headers in (("predict", [JSON_TYPE]), ("rollback", list(shown(USER)))):
-        scope = {"type": "http", "method": "POST", "path": f"/tiny/{route}", "headers": headers}
-        asyncio.run(guarded(scope, receive, send))
-    assert [one["status"] for one in sent if "status" in one] == [401, 403]
+        for parts in ([b"{"], [b"{" * 10_000] * 3):
+            refused = run(ask(guarded, "POST", f"/tiny/{route}", *parts, headers=tuple(headers)))
+            assert refused.status == (401 if route == "predict" else 403)
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(
