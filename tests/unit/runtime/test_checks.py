@@ -9,6 +9,7 @@ from packaging.requirements import Requirement
 
 from raypipe.runtime import checks
 from raypipe.runtime.checks import Check
+from raypipe.serving.config import ServingSettings
 
 REQUIRED = (Requirement("ray[serve]>=2.60,<2.62"), Requirement("polars>=2.1,<3"))
 EXPECTED = {
@@ -36,6 +37,11 @@ def packages(**installed: str) -> Check:
         (checks.check_cores(2), checks.check_cores(1), "1"),
         (checks.check_shared_memory(10**9, 10**9), checks.check_shared_memory(64 * 2**20, 10**9), "0.1 GB"),
         (checks.check_haproxy(True, True), checks.check_haproxy(True, False), "absent"),
+        (
+            checks.check_auth(ServingSettings(host="0.0.0.0")),
+            checks.check_auth(ServingSettings(host="0.0.0.0", auth="off")),
+            "whoever reaches 0.0.0.0 is answered",
+        ),
         (
             checks.check_environment({"A": "1", "B": "x"}, {"A": "1"}),
             checks.check_environment({}, {"A": "1"}),
