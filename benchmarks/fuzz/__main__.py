@@ -65,6 +65,8 @@ def _fuzzed(place: Place, n: int, seed: int, environment: Path | None) -> Iterat
     if not isinstance(document, dict):
         raise SystemExit(f"{spec.url}/openapi.json must be an object. Got {str(document)[:200]}.")
     target = Target.of(document, (("authorization", f"Bearer {token}"),))
+    # `raypipe up` has asked for a prediction.
+    wait_for(lambda: is_moved(place.config.folder), "empty write-ahead log")
     before, already = _workers(place), captured(place)
     start = time.monotonic()
     report = run(parts.hostname or "", parts.port or 0, target, n=n, seed=seed)

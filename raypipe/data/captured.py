@@ -18,7 +18,7 @@ Answer: TypeAlias = bool | int | float | str
 """A class or a number, as the endpoint answers it and as a label says it."""
 
 
-class PredictionRecord(msgspec.Struct, frozen=True, tag="p", array_like=True):
+class PredictionRecord(msgspec.Struct, frozen=True, tag="p", array_like=True, gc=False):
     """One answered row: `inputs` is its JSON as received, less what is redacted, `at` is aware and in UTC.
 
     `probabilities` follow the order of the task's classes; they are absent for a regression.
@@ -33,7 +33,7 @@ class PredictionRecord(msgspec.Struct, frozen=True, tag="p", array_like=True):
     probabilities: tuple[float, ...] | None = None
 
 
-class LabelRecord(msgspec.Struct, frozen=True, tag="l", array_like=True):
+class LabelRecord(msgspec.Struct, frozen=True, tag="l", array_like=True, gc=False):
     """What turned out to be true for a prediction; `at` is aware and in UTC."""
 
     prediction_id: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from raypipe.core.errors import DataError
@@ -33,6 +34,17 @@ def frame(payload: bytes) -> bytes:
     if not 0 < len(payload) <= MAX_PAYLOAD_BYTES:
         raise DataError(f"a record must have 1 to {MAX_PAYLOAD_BYTES} bytes. Got {len(payload)}.")
     return _HEADER.pack(len(payload), zlib.crc32(payload)) + payload
+
+
+def frames(payloads: Sequence[bytes]) -> bytes:
+    """Return payloads as frames, one after the other; raises DataError as `frame` does."""
+    if not all(0 < len(payload) <= MAX_PAYLOAD_BYTES for payload in payloads):
+        return b"".join(map(frame, payloads))
+    pack, crc32 = _HEADER.pack, zlib.crc32
+    parts: list[bytes] = []
+    for payload in payloads:
+        parts += (pack(len(payload), crc32(payload)), payload)
+    return b"".join(parts)
 
 
 def read_frames(data: bytes) -> Segment:

@@ -21,7 +21,7 @@ from typing import Protocol
 from raypipe.core.clock import Clock
 from raypipe.core.errors import StorageError
 from raypipe.core.files import fsync_folder, make_durable_folder, storage_errors
-from raypipe.data.frames import frame
+from raypipe.data.frames import frames
 from raypipe.data.locks import try_lock
 
 OPEN = ".open"
@@ -154,13 +154,17 @@ class WalWriter:
         """Write several records with one system call: all of them, or none and StorageError."""
         if not payloads:
             return
-        data = b"".join(map(frame, payloads))
-        with self._lock, _wal_errors(self.folder):
-            segment = self._segment or self._next_segment()
-            self._write(segment, data)
-            self.n_records += len(payloads)
-            if segment.n_bytes >= self._settings.segment_bytes:
-                self._retire(segment)
+        data = frames(payloads)
+        try:
+            with self._lock:
+                segment = self._segment or self._next_segment()
+                self._write(segment, data)
+                self.n_records += len(payloads)
+                if segment.n_bytes >= self._settings.segment_bytes:
+                    self._retire(segment)
+        except OSError:
+            with _wal_errors(self.folder):  # Entered only now: each answer waits for an append.
+                raise
 
     def tick(self) -> None:
         """Do one round of the background's work: sync what was appended, seal what is full or old."""

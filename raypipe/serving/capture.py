@@ -30,8 +30,7 @@ REOPEN_INTERVAL = timedelta(seconds=1)
 _log = logging.getLogger("raypipe.serving")
 
 
-@dataclass(frozen=True)
-class AnsweredRow:
+class AnsweredRow(msgspec.Struct, frozen=True, gc=False):
     """One answered row: as it was received, and as it was answered."""
 
     id: str
@@ -129,9 +128,25 @@ class WalCapture:
     def predictions(self, rows: Sequence[AnsweredRow], version: str, at: datetime) -> None:
         if not self._enabled:
             return
-        chosen = [row for row in rows if is_sampled(row.id, self._sample_ratio)]
+        ratio, text = self._sample_ratio, self._redaction.text
+        chosen = rows if ratio >= 1 else [row for row in rows if is_sampled(row.id, ratio)]
         try:
-            self._append([self._prediction(row, version, at) for row in chosen])
+            self._append(
+                [
+                    encode(
+                        PredictionRecord(
+                            row.id,
+                            at,
+                            version,
+                            CHAMPION,
+                            text(row.received),
+                            row.prediction,
+                            row.probabilities,
+                        )
+                    )
+                    for row in chosen
+                ]
+            )
         except (StorageError, DataError) as error:
             if self._why_not is None:
                 _log.warning("answers are not captured: %s", error)
@@ -164,12 +179,6 @@ class WalCapture:
         except StorageError:
             # What was appended is still in the open segment, which the committer takes from a dead replica.
             _log.exception("the write-ahead log could not be sealed")
-
-    def _prediction(self, row: AnsweredRow, version: str, at: datetime) -> bytes:
-        inputs = self._redaction.text(row.received)
-        return encode(
-            PredictionRecord(row.id, at, version, CHAMPION, inputs, row.prediction, row.probabilities)
-        )
 
     def _append(self, payloads: list[bytes]) -> None:
         if payloads:

@@ -28,7 +28,7 @@ class Redaction:
 
     def text(self, received: msgspec.Raw) -> str:
         """Return a row as it may be kept, as JSON; a row that cannot be taken apart has no column then."""
-        return bytes(self._redacted(received) if self.rules else received).decode("utf-8", "replace")
+        return str(self._redacted(received) if self.rules else received, "utf-8", "replace")
 
     def _redacted(self, received: msgspec.Raw) -> bytes:
         try:
