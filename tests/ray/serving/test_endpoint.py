@@ -53,7 +53,7 @@ def deployed(
     from raypipe.serving.on_ray import deploy, undeploy
 
     home = tmp_path_factory.mktemp("home")
-    settings = ServingSettings(port=free_port(), poll_interval_s=0.05, body_timeout_s=1)
+    settings = ServingSettings(port=free_port(), poll_interval_s=0.05, body_timeout_s=3)
     names: list[str] = []
 
     def make(name: str) -> EndpointSpec:
@@ -233,7 +233,7 @@ def test_a_release_over_http_and_a_broadcast_reach_every_replica(spec: EndpointS
 def test_a_guarded_endpoint_and_bodies_that_do_not_come(spec: EndpointSpec, tmp_path: Path) -> None:
     from raypipe.serving.on_ray import deploy, undeploy
 
-    settings = spec.settings.model_copy(update={"auth": "token", "body_timeout_s": 0.3})
+    settings = spec.settings.model_copy(update={"auth": "token", "body_timeout_s": 2})
     spec = EndpointSpec("guarded", tmp_path, settings)
     write_pointer(spec.folder.pointer, write_tiny_version(spec.folder, "v1", 1))
     deploy(spec)
@@ -260,9 +260,6 @@ def test_a_guarded_endpoint_and_bodies_that_do_not_come(spec: EndpointSpec, tmp_
                 response.begin()
                 assert (response.status, json.loads(response.read()) != {}) == (status, True)
         assert client.read_status(spec.url, token=spec.status_token()).replica == before.replica
-        spec.operator_token_file.unlink()
-        with pytest.raises(ServingError, match="Got 401"):
-            client.wait_for_epoch(spec.url, 1, timeout_s=0.2, token=spec.status_token())
     finally:
         undeploy(spec.name)
 
