@@ -6,6 +6,7 @@
     │   ├── SourceError             a source cannot be found or read
     │   ├── SchemaError             columns or types differ from what was declared or seen before
     │   ├── LabelError              the label is absent, constant, or cannot be learned
+    │   ├── ContractError           a batch breaks a rule of the contract that refuses it
     │   └── SinkError               rows cannot be written where they were sent
     ├── TrainingError               no trial produced a model
     ├── RunUnderWay                 another process carries out the same run
@@ -49,6 +50,10 @@ class SchemaError(DataError):
 
 class LabelError(DataError):
     """The label is absent, constant, or cannot be learned."""
+
+
+class ContractError(DataError):
+    """A batch breaks a rule of the contract that refuses it."""
 
 
 class SinkError(DataError):

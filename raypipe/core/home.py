@@ -22,6 +22,7 @@ class Home:
     serving.token                   whoever shows it to an endpoint that asks for a token is answered
     <pipeline>/data/rows            Delta table of rows, one table version per data version
     <pipeline>/data/quarantine      Delta table of rows that broke the contract
+    <pipeline>/data/keys            what unique columns hold, hashed and sorted; made anew from rows if lost
     <pipeline>/data/predictions     Delta table of captured predictions
     <pipeline>/data/labels          Delta table of labels by prediction id
     <pipeline>/profiles/ID.json     the profile of a data version
@@ -97,6 +98,10 @@ class PipelineHome:
     @property
     def quarantine(self) -> Path:
         return self.root / "data" / "quarantine"
+
+    @property
+    def keys(self) -> Path:
+        return self.root / "data" / "keys"
 
     @property
     def predictions(self) -> Path:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from raypipe.core.settings import Settings
-from raypipe.data.schema import ColumnKind
+from raypipe.data.contract_settings import ContractSettings
 from raypipe.data.sources.config import ColumnName as ColumnName
 from raypipe.data.sources.config import SourceSettings
-
-Violation = Literal["drop", "quarantine", "stop"]
 
 
 class LabelSettings(Settings):
@@ -20,36 +18,6 @@ class LabelSettings(Settings):
     name: ColumnName
     expression: Annotated[str, Field(min_length=1)]
     """An SQL expression over the source's columns, such as `arr_delay > 15`."""
-
-
-class ColumnRule(Settings):
-    """What every value of a column must be; a value that is not sends its row where `on_violation` says."""
-
-    kind: ColumnKind | None = None
-    """What the values are, where files leave it open, as CSV does: `category` keeps codes such as 00501."""
-    nullable: bool = True
-    min: float | None = None
-    max: float | None = None
-    allowed: tuple[str | int | float | bool, ...] | None = None
-    pattern: str | None = None
-    """A regular expression that the whole text must match."""
-    on_violation: Violation = "quarantine"
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError(f"min must be <= max. Got min {self.min} and max {self.max}")
-        return self
-
-
-class ContractSettings(Settings):
-    """What rows must satisfy at the door."""
-
-    columns: dict[ColumnName, ColumnRule] = Field(default_factory=dict)
-    min_rows: Annotated[int, Field(ge=0)] = 1
-    """A data version with fewer accepted rows is refused."""
-    max_bad_ratio: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """A data version with a larger share of rows that broke a rule is refused."""
 
 
 class SplitSettings(Settings):
@@ -110,6 +78,12 @@ class DataSettings(Settings):
     def without_secrets(self) -> Self:
         """Return the settings as anybody may see them."""
         return self.model_copy(update={"sources": tuple(one.without_secrets() for one in self.sources)})
+
+    @model_validator(mode="after")
+    def _has_time(self) -> Self:
+        if self.contract.freshness is not None and self.time is None:
+            raise ValueError("contract.freshness needs event times: name their column in `data.time`")
+        return self
 
     @field_validator("sources")
     @classmethod

@@ -22,7 +22,7 @@ def label_inputs(settings: DataSettings) -> tuple[str, ...]:
     """Return the columns that the label is computed from; none where it is a column itself."""
     if isinstance(settings.label, str):
         return ()
-    return _columns_of(parse_sql("data.label.expression", settings.label.expression))
+    return columns_of_sql("data.label.expression", settings.label.expression)
 
 
 def parse_sql(key: str, expression: str) -> pl.Expr:
@@ -39,6 +39,11 @@ def parse_sql(key: str, expression: str) -> pl.Expr:
             f"{expression!r}, which looks at other rows ({found[0].lower()})."
         )
     return parsed
+
+
+def columns_of_sql(key: str, expression: str) -> tuple[str, ...]:
+    """Return the columns that an SQL expression names, in order; the ConfigError names the config's key."""
+    return _columns_of(parse_sql(key, expression))
 
 
 def with_label(frame: pl.DataFrame, label: str | LabelSettings) -> pl.DataFrame:

@@ -84,7 +84,7 @@ def recipe_of(settings: DataSettings, more: Json) -> str:
     What `drop` names is kept in the version (it is no feature, but may be read), so it is no part of it.
     """
     chosen = settings.model_dump(mode="json", include={"label", "where", "time"})
-    rules = settings.contract.model_dump(mode="json", include={"columns"}, exclude_defaults=True)
+    rules = settings.contract.model_dump(mode="json", include={"columns", "rows"}, exclude_defaults=True)
     return content_id("s", {"layout": _LAYOUT, **chosen, **rules, "more": more})
 
 

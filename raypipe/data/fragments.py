@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from raypipe.core.errors import SchemaError
 from raypipe.core.home import PipelineHome
-from raypipe.core.ids import content_id
+from raypipe.core.ids import canonical_json, content_id, sha256_bytes
 from raypipe.data.canonical import TYPES, cast_column, widen
 from raypipe.data.live import AT_COLUMN, ID_COLUMN
 from raypipe.data.names import suggest
@@ -31,7 +31,7 @@ ORIGIN = {
 QUARANTINE = pa.schema(
     [
         ("quarantined_at", TYPES["timestamp"]),
-        *((name, pa.large_string()) for name in ("source", "piece", "rule", "column", "value", "row")),
+        *((name, pa.large_string()) for name in ("source", "piece", "rule", "column", "value", "row", "id")),
     ]
 )
 
@@ -190,7 +190,17 @@ def quarantine_rows(quarantined: pl.DataFrame, fragment: Fragment) -> pa.Table:
         pa.scalar(fragment.ingested_at, TYPES["timestamp"]), quarantined.height
     )
     columns["piece"] = pa.repeat(pa.scalar(fragment.path), quarantined.height)
+    columns["id"] = pa.array([_quarantine_id(fragment, place) for place in quarantined["place"].to_list()])
     return pa.table({field.name: columns[field.name] for field in QUARANTINE}).cast(QUARANTINE)
+
+
+def _quarantine_id(fragment: Fragment, place: str) -> str:
+    """Return what names a row that was set aside, whatever the contract said at the time.
+
+    A row of traffic has its prediction's id as its place, which stays when its piece changes.
+    """
+    piece = "" if fragment.source == ENDPOINT else fragment.sha256
+    return f"q-{sha256_bytes(canonical_json([fragment.source, piece, place]))[:16]}"
 
 
 def _numbers(fragments: Sequence[Fragment]) -> pa.ChunkedArray:

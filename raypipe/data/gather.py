@@ -78,7 +78,8 @@ class Gatherer:
         """Note what need not be read; rows that a person removed must be."""
         stored = {path.name for path in self._folder.rows.glob("*.parquet")}
         for fragment in fragments:
-            if stored.issuperset(fragment.files):
+            # A copy without some rows stands for no piece: beside other pieces these may be wanted.
+            if stored.issuperset(fragment.files) and not fragment.repeats:
                 self._forms[fragment.id] = fragment
                 self._forms.setdefault(fragment.key, fragment)
                 if fragment.pieces:
@@ -126,10 +127,11 @@ class Gatherer:
         self._end(feed, chain, n_known + n_new, n_known)
 
     def _before(self, feed: Feed) -> tuple[tuple[Fragment, ...], str]:
-        """Return what the newest version holds of an appended source under the same recipe."""
+        """Return what the newest version holds of an appended source under one recipe, as it was read."""
         name = feed.source.name
         for version in self.history:
-            found = tuple(one for one in version.fragments if one.source == name)
+            held = (one for one in version.fragments if one.source == name)
+            found = tuple(self._forms.get(one.key, one) if one.repeats else one for one in held)
             if found and found[0].recipe == feed.recipe:
                 return found, version.chains[name]
         return (), ""

@@ -3,28 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeAlias
 
 from raypipe.core.clock import Clock
-from raypipe.core.errors import ConfigError, DataError, LabelError
+from raypipe.core.errors import ConfigError, ContractError, DataError, LabelError
 from raypipe.core.home import PipelineHome
-from raypipe.core.ids import content_id
+from raypipe.core.ids import Json, content_id
 from raypipe.core.progress import Progress, Step, silent
+from raypipe.data.batch_rules import batches_before, n_new_rows, odd_volume, stale
 from raypipe.data.compaction import compacted
-from raypipe.data.config import ContractSettings, DataSettings
-from raypipe.data.contract import check_patterns
+from raypipe.data.config import DataSettings
+from raypipe.data.contract import check_contract
+from raypipe.data.contract_settings import ContractSettings
 from raypipe.data.erasure.erase import finish
 from raypipe.data.feeds import Feed, Feeds, feeds_of
 from raypipe.data.fragments import QUARANTINE, columns_of, stored_schema
 from raypipe.data.gather import Gatherer
 from raypipe.data.holding import hold
+from raypipe.data.leftovers import leftovers, remove
 from raypipe.data.names import suggest
 from raypipe.data.schema import Column
 from raypipe.data.table import table_exists
 from raypipe.data.turns import turn
-from raypipe.data.versions import DataVersion, Fragment, Versions, of_id, total_broken
+from raypipe.data.uniqueness import Uniqueness
+from raypipe.data.versions import (
+    ENDPOINT,
+    BrokenRule,
+    Change,
+    DataVersion,
+    Fragment,
+    Versions,
+    held_fragments,
+    of_id,
+    total_broken,
+)
 
 TrafficFeed: TypeAlias = Callable[[DataSettings, PipelineHome, Sequence[Column]], Feed]
 """Gives the feed of captured rows, in the columns that the rows of the sources have."""
@@ -45,43 +59,134 @@ def ingest(
     Only pieces that no version holds yet are read. Where there is a version with this content, it is
     returned and nothing is written. `feeds` stand for those of the settings; the rows of `traffic` follow
     theirs. Waits for its turn where another process ingests, and first finishes an erasure that was cut
-    short. Raises SourceError, SchemaError, LabelError, DataError, ConfigError and StorageError.
+    short. Raises SourceError, SchemaError, LabelError, ContractError, DataError, ConfigError and
+    StorageError. Of a batch that the contract refuses as a whole nothing is left; where a row stops it, the
+    pieces before that one are not read again.
     """
-    check_patterns(settings.contract)
+    check_contract(settings.contract)
     with turn(folder, progress):
         finish(folder, versions, progress=progress)
-        gatherer = Gatherer(folder, versions, clock, progress)
-        declared = feeds or feeds_of(settings, progress)
+        ingesting = _Ingest(settings, folder, versions, clock, progress)
+        return ingesting.run(feeds or feeds_of(settings, progress), traffic)
+
+
+@dataclass(frozen=True)
+class _Ingest:
+    """One ingest, whose turn it is."""
+
+    settings: DataSettings
+    folder: PipelineHome
+    versions: Versions
+    clock: Clock
+    progress: Progress
+
+    def run(self, declared: Feeds, traffic: TrafficFeed | None) -> DataVersion:
+        gatherer = Gatherer(self.folder, self.versions, self.clock, self.progress)
         for feed in declared.feeds:
             gatherer.gather(feed)
         if traffic is not None:
-            gatherer.gather(traffic(settings, folder, columns_of(gatherer.fragments)))
+            gatherer.gather(traffic(self.settings, self.folder, columns_of(gatherer.fragments)))
+        try:
+            return self._made(gatherer, declared)
+        except ContractError:
+            forget_unheld(self.folder, self.versions)
+            raise
+
+    def _made(self, gatherer: Gatherer, declared: Feeds) -> DataVersion:
+        """Return the version of what was gathered."""
         columns = columns_of(gatherer.fragments)
-        _check_drop(settings.drop, [*(column.name for column in columns), *_unread(gatherer.fragments)])
-        id = version_id(gatherer)
+        _check_drop(self.settings.drop, [*(column.name for column in columns), *_unread(gatherer.fragments)])
+        own = frozenset(feed.source.name for feed in declared.feeds)
+        n_new = n_new_rows(gatherer.fragments, gatherer.history, own)
+        warnings = self._warnings(gatherer, n_new)
+        id = version_id(gatherer, self.settings.contract)
         known = of_id(gatherer.history, id)
         if known is not None and known.removed_at is None:
-            progress(Step("collect", f"{known.id}: nothing new", 1.0))
+            self.progress(Step("collect", f"{known.id}: nothing new", 1.0))
             return known
-        check_enough(settings, gatherer.fragments)
-        made = _write(folder, gatherer, id, columns, clock.now())
-        version = replace(made, joined=declared.joined)
-        versions.add(version)
-    progress(Step("collect", f"{id}: {version.n_rows:,} rows", 1.0))
-    return version
+        made = self._write(gatherer, id, columns)
+        version = replace(made, joined=declared.joined, n_new_rows=n_new, broken=(*made.broken, *warnings))
+        self.versions.add(version)
+        self.progress(Step("collect", f"{id}: {version.n_rows:,} rows", 1.0))
+        return version
+
+    def _warnings(self, gatherer: Gatherer, n_new: int) -> list[BrokenRule]:
+        """Return what the batch breaks as a whole, and say so; raises ContractError where that stops it."""
+        contract, time = self.settings.contract, self.settings.time
+        found: list[BrokenRule | None] = []
+        if contract.freshness is not None and time is not None:
+            found.append(stale(contract.freshness, time, gatherer.fragments, self.clock.now()))
+        if contract.volume is not None:
+            before = batches_before(gatherer.history, frozenset(gatherer.recipes.values()))
+            found.append(odd_volume(contract.volume, n_new, before))
+        warnings = [one for one in found if one is not None]
+        for one in warnings:
+            self.progress(
+                Step("collect", f"the contract warns: {one.column} {one.rule}".replace(":  ", ": "))
+            )
+        return warnings
+
+    def _write(self, gatherer: Gatherer, id: str, columns: tuple[Column, ...]) -> DataVersion:
+        """Commit the fragments to the tables, and return the version that holds them."""
+        folder, now = self.folder, self.clock.now()
+        read = compacted(folder, [gatherer.in_types(one, columns) for one in gatherer.fragments])
+        fragments = self._unrepeated(read, columns)
+        check_enough(self.settings, fragments)
+        return _committed(folder, gatherer, id, columns, fragments, now)
+
+    def _unrepeated(self, fragments: list[Fragment], columns: tuple[Column, ...]) -> list[Fragment]:
+        """Leave out rows that repeat others; what was read is kept beside that, for the next version."""
+        rules = self.settings.contract.unique
+        if not rules:
+            return fragments
+        unique = Uniqueness(
+            self.folder,
+            rules,
+            columns,
+            time=self.settings.time,
+            sets_aside=lambda one: one.source == ENDPOINT,
+        )
+        settled = unique.settle(fragments, self.versions.fragments())
+        for one in settled.originals:
+            self.versions.keep(one)
+        return settled.fragments
 
 
-def version_id(gatherer: Gatherer) -> str:
+def version_id(gatherer: Gatherer, contract: ContractSettings) -> str:
     """Return the id of these rows, wherever they lie and however they were cut and merged."""
     chains, recipes = gatherer.chains, gatherer.recipes
-    return content_id("d", [[name, recipes[name], chain] for name, chain in chains.items()])
+    parts: list[Json] = [[name, recipes[name], chain] for name, chain in chains.items()]
+    unique = contract.model_dump(mode="json", include={"unique"}, exclude_defaults=True)
+    return content_id("d", [*parts, unique] if unique else parts)
 
 
-def _write(
-    folder: PipelineHome, gatherer: Gatherer, id: str, columns: tuple[Column, ...], now: datetime
+def forget_unheld(folder: PipelineHome, versions: Versions) -> None:
+    """Forget all fragments that no version holds, with their files. Raises StorageError."""
+    there = [one for one in versions.all() if one.removed_at is None]
+    known = versions.fragments()
+    held = held_fragments(there, known)
+    ids = {one.id for one in held}
+    forgotten = tuple(one.id for one in known if one.id not in ids)
+    if forgotten:
+        versions.change(
+            Change(
+                "data_refused",
+                "fragments of no version",
+                {"n_fragments": len(forgotten)},
+                forgotten=forgotten,
+            )
+        )
+    remove(leftovers(folder, held, {id for one in there for id in (one.id, one.content)}))
+
+
+def _committed(
+    folder: PipelineHome,
+    gatherer: Gatherer,
+    id: str,
+    columns: tuple[Column, ...],
+    fragments: Sequence[Fragment],
+    now: datetime,
 ) -> DataVersion:
-    """Commit the fragments to the tables, and return the version that holds them."""
-    fragments = compacted(folder, [gatherer.in_types(one, columns) for one in gatherer.fragments])
     set_aside = [file for one in fragments for file in one.quarantine]
     if set_aside or table_exists(folder.quarantine):
         hold(folder.quarantine, QUARANTINE, set_aside, id=id, at=now)
@@ -117,7 +222,7 @@ def check_enough(settings: DataSettings, fragments: Sequence[Fragment]) -> None:
         )
     _check_bad(settings.contract, fragments, n_chosen, n_bad)
     if n_kept < max(1, settings.contract.min_rows):
-        raise DataError(
+        raise ContractError(
             f"{n_kept:,} rows are left of {n_chosen:,}, fewer than data.contract.min_rows "
             f"{settings.contract.min_rows}: {n_bad:,} break the contract and {n_chosen - n_bad - n_kept:,} "
             "have no label."
@@ -127,7 +232,7 @@ def check_enough(settings: DataSettings, fragments: Sequence[Fragment]) -> None:
 def _check_bad(contract: ContractSettings, fragments: Sequence[Fragment], n_chosen: int, n_bad: int) -> None:
     if n_bad > contract.max_bad_ratio * n_chosen:
         worst = max(total_broken(fragments), key=lambda rule: rule.n_rows)
-        raise DataError(
+        raise ContractError(
             f"{n_bad:,} of {n_chosen:,} rows break the contract, more than data.contract.max_bad_ratio "
             f"{contract.max_bad_ratio:g} allows; most often ({worst.n_rows:,} rows) column {worst.column!r}: "
             f"{worst.rule}."

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from raypipe.core.files import fsync_folder, storage_errors
 from raypipe.core.home import PipelineHome
+from raypipe.data.keys import unneeded_key_files
 from raypipe.data.table import held_files
 from raypipe.data.versions import Fragment
 
@@ -22,6 +23,7 @@ def leftovers(folder: PipelineHome, fragments: Iterable[Fragment], contents: Col
         *_unnamed(folder.rows, {name for one in known for name in one.files}),
         *_unnamed(folder.quarantine, {name for one in known for name in one.quarantine}),
         *_others(folder.fragment_profile("f").parent, ids, contents),
+        *unneeded_key_files(folder, known),
     ]
 
 

@@ -13,13 +13,14 @@ import pyarrow as pa
 
 from raypipe.core.errors import DataError
 from raypipe.data.canonical import TYPES
-from raypipe.data.config import ContractSettings, DataSettings
+from raypipe.data.config import DataSettings
 from raypipe.data.contract import check, rules_of, time_rule
+from raypipe.data.contract_settings import ContractSettings
 from raypipe.data.event_time import as_times
 from raypipe.data.expressions import where, with_label
 from raypipe.data.names import suggest
 from raypipe.data.schema import ColumnKind
-from raypipe.data.sources.source import SOURCE_COLUMN
+from raypipe.data.sources.source import PLACE_COLUMN, SOURCE_COLUMN
 from raypipe.data.versions import BrokenRule
 
 
@@ -52,7 +53,7 @@ def accept(
 
     Raises DataError, SchemaError, LabelError and ConfigError.
     """
-    frame = where(pl.DataFrame(pl.from_arrow(table)), settings.where)
+    frame = where(pl.DataFrame(pl.from_arrow(table)).with_row_index(PLACE_COLUMN), settings.where)
     frame = with_label(_with_time(frame, settings.time), settings.label)
     frame = _for_rules(frame, settings.contract).with_columns(pl.lit(source).alias(SOURCE_COLUMN))
     rules = [
@@ -62,7 +63,7 @@ def accept(
     checked = check(frame, rules)
     rows = _labelled(checked.accepted, settings.label_name)
     return Accepted(
-        rows=rows.drop(SOURCE_COLUMN),
+        rows=rows.drop(SOURCE_COLUMN, PLACE_COLUMN),
         untyped=tuple(name for name in frame.columns if name in untyped and name != settings.time),
         unread=tuple(unread),
         n_rows=table.num_rows,

@@ -19,7 +19,7 @@ from raypipe.core.progress import Progress, silent
 from raypipe.data.config import RetentionSettings
 from raypipe.data.leftovers import leftovers, remove
 from raypipe.data.turns import turn
-from raypipe.data.versions import Change, DataVersion, Fragment, Versions
+from raypipe.data.versions import Change, DataVersion, Fragment, Versions, held_fragments
 
 Pins: TypeAlias = Mapping[str, str]
 REMOVED = "data_removed"
@@ -131,7 +131,7 @@ def _parted(
 
     One that no version holds stays if it was read after the newest version: the next one goes on from it.
     """
-    needed = {part.id for one in history if one.id in kept for part in one.fragments}
+    needed = {one.id for one in held_fragments([one for one in history if one.id in kept], fragments)}
     newest = max((one.created_at for one in history), default=None)
     staying: list[Fragment] = []
     going: list[Fragment] = []

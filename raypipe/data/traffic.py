@@ -14,15 +14,16 @@ from raypipe.core.home import PipelineHome
 from raypipe.core.ids import Json
 from raypipe.data.canonical import TYPES
 from raypipe.data.committer import read_labels, read_predictions
-from raypipe.data.config import ContractSettings, DataSettings
-from raypipe.data.contract import check, rules_of
+from raypipe.data.config import DataSettings
+from raypipe.data.contract import answered_already, check, rules_of
+from raypipe.data.contract_settings import ContractSettings
 from raypipe.data.feeds import Feed, recipe_of
 from raypipe.data.live import AT_COLUMN, ID_COLUMN, labelled_predictions, live_rows
 from raypipe.data.pieces import Accepted
 from raypipe.data.schema import Column, ColumnKind
 from raypipe.data.sources.digest import digest_of
 from raypipe.data.sources.rows import PieceRows
-from raypipe.data.sources.source import SOURCE_COLUMN, Delivery, Extent, Piece
+from raypipe.data.sources.source import PLACE_COLUMN, SOURCE_COLUMN, Delivery, Extent, Piece
 from raypipe.data.versions import ENDPOINT
 
 PIECE = timedelta(hours=1)
@@ -48,7 +49,7 @@ def traffic_feed(
         source,
         recipe,
         lambda piece: PieceRows(source.read(piece), ()),
-        partial(_accept, _answered_already(settings.contract, redacted)),
+        partial(_accept, answered_already(settings.contract, redacted)),
         settings.time,
     )
 
@@ -136,10 +137,12 @@ def _digest(rows: pl.DataFrame) -> str:
 
 def _accept(contract: ContractSettings, rows: PieceRows, _: Mapping[str, ColumnKind]) -> Accepted:
     """Check the rows of an hour: those that break the contract are set aside, and stop nothing."""
-    frame = pl.DataFrame(pl.from_arrow(rows.table)).with_columns(pl.lit(ENDPOINT).alias(SOURCE_COLUMN))
+    frame = pl.DataFrame(pl.from_arrow(rows.table)).with_columns(
+        pl.lit(ENDPOINT).alias(SOURCE_COLUMN), pl.col(ID_COLUMN).alias(PLACE_COLUMN)
+    )
     checked = check(frame, rules_of(contract, frame.schema))
     return Accepted(
-        rows=checked.accepted.drop(SOURCE_COLUMN),
+        rows=checked.accepted.drop(SOURCE_COLUMN, PLACE_COLUMN),
         untyped=(),
         unread=(),
         n_rows=rows.table.num_rows,
@@ -148,13 +151,3 @@ def _accept(contract: ContractSettings, rows: PieceRows, _: Mapping[str, ColumnK
         broken=checked.broken,
         quarantined=checked.quarantined,
     )
-
-
-def _answered_already(contract: ContractSettings, redacted: frozenset[str]) -> ContractSettings:
-    """Return the contract for rows that were answered: what would stop a batch is set aside."""
-    columns = {
-        name: rule.model_copy(update={"on_violation": "quarantine"}) if rule.on_violation == "stop" else rule
-        for name, rule in contract.columns.items()
-        if name not in redacted
-    }
-    return contract.model_copy(update={"columns": columns})

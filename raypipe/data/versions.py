@@ -12,7 +12,7 @@ from raypipe.core.ids import Json
 from raypipe.data.schema import Column
 
 if TYPE_CHECKING:
-    from raypipe.data.config import Violation
+    from raypipe.data.contract_settings import BatchViolation, Violation
 
 ENDPOINT = "endpoint"
 """The source of rows that were captured by the endpoint."""
@@ -22,12 +22,13 @@ ENDPOINT = "endpoint"
 class BrokenRule:
     """A rule of the contract that rows broke, and what was done with them.
 
-    A row that breaks several rules is counted under each of them.
+    A row that breaks several rules is counted under each of them; a rule of a whole batch has no rows.
     """
 
     rule: str
     column: str
-    action: Violation
+    """Several columns are parted by commas."""
+    action: Violation | BatchViolation
     n_rows: int
 
 
@@ -80,6 +81,8 @@ class Fragment:
     pieces: tuple[str, ...]
     """Their digests, where several pieces of a source that is listed each time were merged."""
     ingested_at: datetime
+    repeats: str = ""
+    """Which rows of the fragment with this key are left out, as they repeat others; empty for none."""
     n_erased: int = 0
     """Of the rows that were read: those of erased people, which were here once or never got in."""
 
@@ -179,6 +182,8 @@ class DataVersion:
     """How many were not, since their rows were there already."""
     chains: Mapping[str, str] = field(default_factory=dict)
     """For each source the digest over the digests of all its pieces, in order."""
+    n_new_rows: int = 0
+    """How many rows were read at the sources that no version before held."""
     joined: tuple[JoinedPiece, ...] = ()
     removed_at: datetime | None = None
     erased: tuple[Erasure, ...] = ()
@@ -294,6 +299,13 @@ def readable(versions: Sequence[DataVersion], id: str) -> DataVersion:
             "rows are gone; choose one that `raypipe data log` does not call removed."
         )
     return found
+
+
+def held_fragments(versions: Sequence[DataVersion], fragments: Sequence[Fragment]) -> list[Fragment]:
+    """Return the fragments that these versions need: what they hold, and what that was copied from."""
+    parts = [part for one in versions for part in one.fragments]
+    needed, copied = {part.id for part in parts}, {part.key for part in parts if part.repeats}
+    return [one for one in fragments if one.id in needed or (one.key in copied and not one.repeats)]
 
 
 def total_broken(fragments: Sequence[Fragment]) -> tuple[BrokenRule, ...]:

@@ -12,7 +12,9 @@ from raypipe.core.ids import Json
 
 SOURCE_COLUMN = "_source"
 INGESTED_COLUMN = "_ingested_at"
-RESERVED = (SOURCE_COLUMN, INGESTED_COLUMN)
+PLACE_COLUMN = "_place"
+"""Which row of its piece a row is, counted from 0; only until the piece is accepted."""
+RESERVED = (SOURCE_COLUMN, INGESTED_COLUMN, PLACE_COLUMN)
 
 Delivery = Literal["exactly once", "at least once"]
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raypipe.core.errors import ConfigError, DataError
-from raypipe.data.config import ContractSettings
-from raypipe.data.contract import Checked, check, check_patterns, rules_of, time_rule
+from raypipe.core.errors import ConfigError, ContractError, DataError
+from raypipe.data.contract import Checked, answered_already, check, check_contract, rules_of, time_rule
+from raypipe.data.contract_settings import ContractSettings
 
 NAN = float("nan")
 
@@ -20,7 +20,7 @@ def contract(**columns: Any) -> ContractSettings:
 
 
 def checked(frame: pl.DataFrame, **columns: Any) -> Checked:
-    frame = frame.with_columns(_source=pl.lit("s"))
+    frame = frame.with_columns(_source=pl.lit("s"), _place=pl.int_range(pl.len()))
     return check(frame, rules_of(contract(**columns), frame.schema))
 
 
@@ -69,7 +69,7 @@ def test_what_was_broken_is_counted_by_rule() -> None:
 def test_a_quarantined_row_is_kept_whole_with_what_it_broke() -> None:
     (row,) = checked(pl.DataFrame({"x": [-1.5, 2.0], "c": ["ä", "b"]}), x={"min": 0}).quarantined.to_dicts()
     assert json.loads(row.pop("row")) == {"x": -1.5, "c": "ä"}
-    assert row == {"source": "s", "rule": "must be >= 0", "column": "x", "value": "-1.5"}
+    assert row == {"source": "s", "place": "0", "rule": "must be >= 0", "column": "x", "value": "-1.5"}
 
 
 def test_dropped_rows_are_not_quarantined() -> None:
@@ -120,8 +120,8 @@ def test_a_rule_for_no_column_names_the_nearest() -> None:
 
 def test_a_pattern_must_be_one() -> None:
     with pytest.raises(ConfigError, match=r"contract\.columns\.x\.pattern must be a regular expression"):
-        check_patterns(contract(x={"pattern": "("}))
-    check_patterns(contract(x={"pattern": "a+"}, y={"min": 1}))
+        check_contract(contract(x={"pattern": "("}))
+    check_contract(contract(x={"pattern": "a+"}, y={"min": 1}))
 
 
 numbers = st.lists(st.none() | st.floats(allow_nan=True, allow_infinity=True), min_size=1, max_size=30)
@@ -140,3 +140,61 @@ def test_the_vectorised_rules_agree_with_a_loop(
     result = checked(frame, x={"nullable": nullable, "min": low, "max": high})
     assert result.accepted.height == sum(map(is_good, values))
     assert result.accepted.height + result.n_bad == len(values)
+
+
+def ruled(frame: pl.DataFrame, must: str, action: str = "quarantine") -> Checked:
+    frame = frame.with_columns(_source=pl.lit("s"), _place=pl.int_range(pl.len()))
+    rules = ContractSettings.model_validate({"rows": [{"must": must, "on_violation": action}]})
+    return check(frame, rules_of(rules, frame.schema))
+
+
+@pytest.mark.parametrize("action", ["drop", "quarantine"])
+def test_a_row_rule_is_broken_where_it_is_false(action: str) -> None:
+    frame = pl.DataFrame({"a": [1.0, 5.0, None, NAN], "b": [2.0, 2.0, 2.0, 2.0], "c": ["x", "y", None, "z"]})
+    result = ruled(frame, "a < b", action)
+    assert result.accepted["c"].to_list() == ["x", None], "null is not false; NAN is larger than all"
+    assert [(one.rule, one.column, one.action, one.n_rows) for one in result.broken] == [
+        ("must be a < b", "a, b", action, 2)
+    ]
+    shown = ["a 5.0, b 2.0", "a NaN, b 2.0"] if action == "quarantine" else []
+    assert result.quarantined["value"].to_list() == shown
+
+
+def test_a_row_rule_may_stop_the_batch() -> None:
+    told = r"1 rows break the rule that a and b must be a < b, the first with a 5, b 2; correct them, or set "
+    with pytest.raises(ContractError, match=told + r"data.contract.rows\[0\].on_violation to drop"):
+        ruled(pl.DataFrame({"a": [5], "b": [2]}), "a < b", "stop")
+
+
+@pytest.mark.parametrize(
+    ("must", "told"),
+    [
+        ("a <", "must be an SQL expression over the columns"),
+        ("aa > 1", "names 'aa', which is no column"),
+        ("a + 1", "must be a condition that is true or false. Got 'a \\+ 1', which gives Int64"),
+        ("1 = 1", "must name columns"),
+        ("a > max(a)", "by that row alone"),
+        ("c > 1", "must fit the columns"),
+    ],
+)
+def test_a_row_rule_that_is_none_is_refused(must: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=rf"data.contract.rows\[0\].must .*{told}"):
+        ruled(pl.DataFrame({"a": [5], "c": ["x"]}), must)
+
+
+def test_for_rows_that_were_answered_stop_sets_aside() -> None:
+    declared = ContractSettings.model_validate(
+        {
+            "columns": {"a": {"min": 0, "on_violation": "stop"}, "b": {"min": 0, "on_violation": "drop"}},
+            "rows": [{"must": "a < 9", "on_violation": "stop"}, {"must": "b < 9"}],
+        }
+    )
+    frame = pl.DataFrame({"a": [-1, 10, 1], "b": [1, 1, -1], "_source": "s", "_place": [0, 1, 2]})
+    result = check(frame, rules_of(answered_already(declared), frame.schema))
+    assert [(one.column, one.action, one.n_rows) for one in result.broken] == [
+        ("a", "quarantine", 1),
+        ("b", "drop", 1),
+        ("a", "quarantine", 1),
+    ]
+    seen = answered_already(declared, frozenset({"a"}))
+    assert list(seen.columns) == ["b"] and [rule.must for rule in seen.rows] == ["b < 9"]

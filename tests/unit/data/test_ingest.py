@@ -128,6 +128,7 @@ def test_the_quarantine_says_which_row_of_which_version_broke_what(
     version = run(settings(csv(tmp_path), contract=rules), folder)
     (row,) = read_quarantine(folder, version).to_pylist()
     assert json.loads(row.pop("row"))["city"] == "Bern"
+    assert row.pop("id").startswith("q-")
     assert row == {
         "quarantined_at": FakeClock().now(),
         "source": "people",
