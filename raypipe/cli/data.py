@@ -14,7 +14,7 @@ from raypipe.cli.output import DEFAULT_CONFIG, ConfigArgument, JsonOption, emit,
 from raypipe.core.errors import UnknownVersion
 from raypipe.core.home import PipelineHome
 from raypipe.core.ids import Json
-from raypipe.data.versions import DataVersion
+from raypipe.data.versions import BrokenRule, DataVersion
 
 app = typer.Typer(help="Data versions: which rows there are.", no_args_is_help=True)
 versions.add_to(app)
@@ -94,7 +94,7 @@ def _show(version: DataVersion, profile: Json) -> Iterator[str]:
     if version.n_unlabelled:
         yield f"left out: {version.n_unlabelled:,} rows without a label"
     for rule in version.broken:
-        yield f"{rule.action}: {rule.n_rows:,} rows where {rule.column} breaks {rule.rule}"
+        yield _broken(rule)
     n_pieces = version.n_read + version.n_known
     yield f"{version.n_read:,} of {n_pieces:,} fragments read, {version.n_known:,} known before"
     yield ""
@@ -119,6 +119,12 @@ def _show(version: DataVersion, profile: Json) -> Iterator[str]:
                 ("column", "kind", "missing", "distinct", "min", "median", "max", "most frequent"),
                 [_profile_row(column) for column in columns],
             )
+
+
+def _broken(rule: BrokenRule) -> str:
+    if rule.action == "warn":
+        return f"warn: {rule.column} {rule.rule}" if rule.column else f"warn: {rule.rule}"
+    return f"{rule.action}: {rule.n_rows:,} rows where {rule.column} breaks {rule.rule}"
 
 
 def _fate(version: DataVersion) -> Iterator[str]:

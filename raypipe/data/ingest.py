@@ -121,9 +121,8 @@ class _Ingest:
             found.append(odd_volume(contract.volume, n_new, before))
         warnings = [one for one in found if one is not None]
         for one in warnings:
-            self.progress(
-                Step("collect", f"the contract warns: {one.column} {one.rule}".replace(":  ", ": "))
-            )
+            told = " ".join(filter(None, (one.column, one.rule)))
+            self.progress(Step("collect", f"the contract warns: {told}"))
         return warnings
 
     def _write(self, gatherer: Gatherer, id: str, columns: tuple[Column, ...]) -> DataVersion:

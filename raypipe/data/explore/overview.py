@@ -11,7 +11,12 @@ from raypipe.data.explore.parts import Parts
 from raypipe.data.versions import BrokenRule, DataVersion, Erasure, Fragment
 
 PATH_CHARACTERS = 200
-_DID: Mapping[str, str] = {"quarantine": "set aside", "drop": "dropped", "stop": "refused the batch"}
+_DID: Mapping[str, str] = {
+    "quarantine": "set aside",
+    "drop": "dropped",
+    "stop": "refused the batch",
+    "warn": "told of",
+}
 
 
 def tiles(version: DataVersion, n_missing: int, n_cells: int) -> Markup:

@@ -57,7 +57,7 @@ def test_what_was_fresh_grows_stale(lake: Lake) -> None:
 
 
 def test_freshness_needs_a_time() -> None:
-    with pytest.raises(ValueError, match="contract.freshness needs event times"):
+    with pytest.raises(ValueError, match=r"contract\.freshness needs event times"):
         DataSettings.model_validate(
             {
                 "sources": [{"name": "s", "format": "csv", "path": "x"}],

@@ -18,7 +18,8 @@ from raypipe.core.home import Home, PipelineHome
 from raypipe.data.captured import Answer, LabelRecord, PredictionRecord, encode
 from raypipe.data.committer import commit_once
 from raypipe.data.config import DataSettings, SplitSettings
-from raypipe.data.fragments import read_rows
+from raypipe.data.contract_settings import ContractSettings
+from raypipe.data.fragments import read_quarantine, read_rows
 from raypipe.data.growth import grow, is_grown, live_ids, read_grown, split_grown
 from raypipe.data.ingest import ingest
 from raypipe.data.live import AT_COLUMN, ID_COLUMN
@@ -195,6 +196,28 @@ def test_a_later_version_knows_what_an_earlier_one_held(growing: Growing) -> Non
 def test_live_rows_that_break_the_contract_stay_out(growing: Growing) -> None:
     growing.capture(predicted("a", 1), predicted("far", 2, 1_000.0), labelled("a"), labelled("far"))
     assert live_ids(growing.folder, growing.grow()) == {"a"}
+
+
+def test_what_would_stop_a_batch_sets_a_live_row_aside(growing: Growing) -> None:
+    stop = {
+        "columns": {"amount": {"max": 100, "on_violation": "stop"}},
+        "rows": [{"must": "amount <> 7", "on_violation": "stop"}],
+        "unique": [{"by": "amount", "on_violation": "stop"}],
+    }
+    growing.settings = growing.settings.model_copy(update={"contract": ContractSettings.model_validate(stop)})
+    amounts = {"far": 500.0, "odd": 7.0, "again": 3.5, "new": 77.0, "twice": 77.0}
+    for second, (id, amount) in enumerate(amounts.items()):
+        growing.capture(predicted(id, second, amount), labelled(id))
+    version = growing.grow()
+    assert live_ids(growing.folder, version) == {"new"}
+    aside = read_quarantine(growing.folder, version)
+    assert {row["value"]: row["rule"] for row in aside.to_pylist()} == {
+        "500.0": "must be <= 100",
+        "7.0": "must be amount <> 7",
+        "3.5": "must be unique",
+        "77.0": "must be unique",
+    }
+    assert len(set(aside["id"].to_pylist())) == 4
 
 
 def test_a_redacted_column_is_null_in_live_rows_and_breaks_no_rule(growing: Growing) -> None:
