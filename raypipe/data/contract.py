@@ -12,6 +12,7 @@ from raypipe.core.errors import ConfigError, ContractError
 from raypipe.data.contract_settings import ColumnRule, ContractSettings, RowRule, Violation
 from raypipe.data.expressions import columns_of_sql, parse_sql
 from raypipe.data.names import suggest
+from raypipe.data.sources.misfits import Misfits
 from raypipe.data.sources.source import PLACE_COLUMN, SOURCE_COLUMN
 from raypipe.data.versions import BrokenRule
 
@@ -100,6 +101,27 @@ def check(frame: pl.DataFrame, rules: Sequence[Rule]) -> Checked:
     ]
     quarantined = pl.concat(parts) if parts else pl.DataFrame(schema=QUARANTINED)
     return Checked(accepted, broken, quarantined, frame.height - accepted.height)
+
+
+def check_kinds(frame: pl.DataFrame, contract: ContractSettings, misfits: Sequence[Misfits]) -> Checked:
+    """Sort out the rows that hold values which are not of the declared kind, as `check` does.
+
+    What is quarantined of them has those values as they came.
+    """
+    broken, parts = list[BrokenRule](), list[pl.DataFrame]()
+    is_bad = pl.repeat(False, frame.height, eager=True)
+    originals = frame.with_columns(one.texts.alias(one.column) for one in misfits)
+    for one in misfits:
+        text, key = f"must be of kind {one.kind}", f"data.contract.columns.{one.column}"
+        action, rows = contract.columns[one.column].on_violation, originals.filter(one.is_misfit)
+        if action == "stop":
+            raise stopped(text, (one.column,), key, rows)
+        if action == "quarantine":
+            parts.append(set_aside(text, (one.column,), rows))
+        broken.append(BrokenRule(text, one.column, action, rows.height))
+        is_bad |= one.is_misfit
+    quarantined = pl.concat(parts) if parts else pl.DataFrame(schema=QUARANTINED)
+    return Checked(frame.filter(~is_bad), tuple(broken), quarantined, int(is_bad.sum()))
 
 
 def set_aside(rule: str, columns: Sequence[str], rows: pl.DataFrame) -> pl.DataFrame:

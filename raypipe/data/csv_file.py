@@ -25,13 +25,14 @@ _READ_AS = {kind: type for kind, type in TYPES.items() if kind != "timestamp"}
 def read_csv(file: SourceFile, kinds: Mapping[str, ColumnKind]) -> pa.Table:
     """Read a CSV file; `kinds` says what columns hold where that is not to be found out from the values.
 
-    Raises SourceError where the text is no table, and SchemaError for a column that starts as numbers or
-    times and goes on as something else.
+    A declared column that also holds other values is text. Raises SourceError where the text is no table, and
+    SchemaError for another column that starts as numbers or times and goes on as something else.
     """
     try:
         table = _parse(file, kinds, use_threads=True)
     except pa.ArrowException:
-        table = _parse_again(file, kinds)
+        # Values of the declared kind are told from others later, so all are read as text.
+        table = _parse_again(file, dict.fromkeys(kinds, "category"))
     for name, column in zip(table.column_names, table.columns, strict=True):
         if name not in kinds and pa.types.is_string(column.type):
             _check_one_kind(file, name, column)

@@ -18,7 +18,7 @@ from raypipe.data.pieces import Accepted, accept, hinted, missing_columns, with_
 from raypipe.data.schema import ColumnKind
 from raypipe.data.sources.lookups import ListedLookup, list_lookups, read_lookup
 from raypipe.data.sources.opened import kinds_of, open_sources
-from raypipe.data.sources.rows import PieceRows, read_canonical
+from raypipe.data.sources.rows import PieceRows, read_fitted
 from raypipe.data.sources.source import Piece, Source
 from raypipe.data.versions import JoinedPiece
 
@@ -66,14 +66,14 @@ def feed_of(
     kinds = kinds_of(settings)
 
     def read(piece: Piece) -> PieceRows:
-        return read_canonical(source, piece, kinds, settings.drop)
+        return read_fitted(source, piece, kinds, settings.drop)
 
     def accepted(rows: PieceRows, known: Mapping[str, ColumnKind]) -> Accepted:
         joined = join(hinted(rows.table, known))
         # In a stream a field that no record of a piece has is one without values.
         missing = missing_columns(joined, known, settings) if source.is_appended else {}
         untyped = {*without_type(rows.table), *missing}
-        return accept(with_nulls(joined, missing), settings, source.name, untyped, rows.unread)
+        return accept(with_nulls(joined, missing), settings, source.name, untyped, rows.unread, rows.misfits)
 
     return Feed(source, recipe, read, accepted, settings.time)
 

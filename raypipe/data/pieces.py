@@ -14,12 +14,13 @@ import pyarrow as pa
 from raypipe.core.errors import DataError
 from raypipe.data.canonical import TYPES
 from raypipe.data.config import DataSettings
-from raypipe.data.contract import check, rules_of, time_rule
+from raypipe.data.contract import check, check_kinds, rules_of, time_rule
 from raypipe.data.contract_settings import ContractSettings
 from raypipe.data.event_time import as_times
 from raypipe.data.expressions import where, with_label
 from raypipe.data.names import suggest
 from raypipe.data.schema import ColumnKind
+from raypipe.data.sources.misfits import Misfits
 from raypipe.data.sources.source import PLACE_COLUMN, SOURCE_COLUMN
 from raypipe.data.versions import BrokenRule
 
@@ -48,12 +49,18 @@ def accept(
     source: str,
     untyped: Set[str] = frozenset(),
     unread: Sequence[str] = (),
+    misfits: Sequence[Misfits] = (),
 ) -> Accepted:
     """Choose, label and check the rows of a piece; `untyped` names columns that hold no value in it.
 
+    Rows with values that are not of the declared kind (`misfits`) are sorted out before anything is asked of
+    them.
+
     Raises DataError, SchemaError, LabelError and ConfigError.
     """
-    frame = where(pl.DataFrame(pl.from_arrow(table)).with_row_index(PLACE_COLUMN), settings.where)
+    frame = pl.DataFrame(pl.from_arrow(table)).with_row_index(PLACE_COLUMN)
+    of_kind = check_kinds(frame.with_columns(pl.lit(source).alias(SOURCE_COLUMN)), settings.contract, misfits)
+    frame = where(of_kind.accepted.drop(SOURCE_COLUMN), settings.where)
     frame = with_label(_with_time(frame, settings.time), settings.label)
     frame = _for_rules(frame, settings.contract).with_columns(pl.lit(source).alias(SOURCE_COLUMN))
     rules = [
@@ -67,10 +74,10 @@ def accept(
         untyped=tuple(name for name in frame.columns if name in untyped and name != settings.time),
         unread=tuple(unread),
         n_rows=table.num_rows,
-        n_bad=checked.n_bad,
+        n_bad=of_kind.n_bad + checked.n_bad,
         n_unlabelled=checked.accepted.height - rows.height,
-        broken=checked.broken,
-        quarantined=checked.quarantined,
+        broken=(*of_kind.broken, *checked.broken),
+        quarantined=pl.concat([of_kind.quarantined, checked.quarantined]),
     )
 
 

@@ -92,7 +92,8 @@ def _array(name: str, values: Sequence[object], where: str, declared: Declared) 
             return pa.array(values, pa.float64())
         return pa.array(values)
     except (pa.ArrowException, OverflowError, TypeError) as error:
-        if name in declared.drop:
+        # Values of the declared kind are told from others later.
+        if name in declared.drop or name in declared.kinds:
             return pa.array([_as_text(value) for value in values], pa.large_string())
         held = " and ".join(sorted(kind.__name__ for kind in kinds if kind is not type(None)))
         raise SchemaError(

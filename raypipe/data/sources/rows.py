@@ -13,6 +13,7 @@ from raypipe.data.canonical import TYPES, canonical_type, cast_column, widen
 from raypipe.data.names import suggest
 from raypipe.data.schema import ColumnKind
 from raypipe.data.sources.digest import digest_of
+from raypipe.data.sources.misfits import Misfits, fitted
 from raypipe.data.sources.source import RESERVED, SOURCE_COLUMN, Piece, Source
 
 
@@ -20,11 +21,13 @@ from raypipe.data.sources.source import RESERVED, SOURCE_COLUMN, Piece, Source
 class PieceRows:
     """The rows of a piece; a column without any value has Arrow's null type until `unify` gives it one.
 
-    `unread` names the columns that are left out, as their type cannot be used.
+    `unread` names the columns that are left out, as their type cannot be used. Where `misfits` tells of
+    values that are not of the declared kind, the table has null.
     """
 
     table: pa.Table
     unread: tuple[str, ...]
+    misfits: tuple[Misfits, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,12 +55,26 @@ def read_canonical(
 
     Raises SourceError and SchemaError, which name the piece and the column.
     """
+    rows = read_fitted(source, piece, kinds, drop)
+    for misfits in rows.misfits:
+        raise misfits.error(piece.name)
+    return rows
+
+
+def read_fitted(
+    source: Source, piece: Piece, kinds: Mapping[str, ColumnKind], drop: Sequence[str]
+) -> PieceRows:
+    """Read a piece as `read_canonical` does, with values that are not of the declared kind as misfits."""
     table = source.read(piece)
     _check_names_alone(table.schema.names, piece, table.num_rows)
     fields = [_canonical_field(piece, field, drop, kinds.get(field.name)) for field in table.schema]
     schema = pa.schema([field for field in fields if field is not None])
     unread = tuple(name for name in table.schema.names if name not in schema.names)
-    return PieceRows(conform(table, schema, piece.name), unread)
+    found: list[Misfits] = []
+    for name in kinds:
+        if name in schema.names:
+            table = _fitted(table, name, kinds[name], found)
+    return PieceRows(conform(table, schema, piece.name), unread, tuple(found))
 
 
 def listed(source: Source, kinds: Mapping[str, ColumnKind], drop: Sequence[str]) -> tuple[Listed, ...]:
@@ -118,6 +135,23 @@ def with_source(table: pa.Table, source: str) -> pa.Table:
     """Return a table with `_source` behind its columns."""
     named = pa.array([source], pa.large_string()).dictionary_encode()
     return table.append_column(SOURCE_COLUMN, named.take(pa.repeat(0, table.num_rows)))
+
+
+def _fitted(table: pa.Table, name: str, kind: ColumnKind, found: list[Misfits]) -> pa.Table:
+    """Return the table with a column of the declared kind, where it is text or cannot be cast as a whole."""
+    place = table.schema.get_field_index(name)
+    try:
+        if kind == "timestamp" and _is_text(table[name].type):
+            raise pa.ArrowInvalid("texts are read one by one")
+        cast_column(table[name], TYPES[kind])
+    except pa.ArrowException:
+        try:
+            column, misfits = fitted(name, table[name], kind)
+        except pa.ArrowException:
+            return table
+        found += [misfits] if misfits is not None else []
+        return table.set_column(place, name, column)
+    return table
 
 
 def _listed(source: Source, piece: Piece, kinds: Mapping[str, ColumnKind], drop: Sequence[str]) -> Listed:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from raypipe.core.errors import ConfigError, DataError, LabelError, SchemaError, StorageError
+from raypipe.core.errors import ConfigError, ContractError, DataError, LabelError, SchemaError, StorageError
 from raypipe.core.home import Home, PipelineHome
 from raypipe.core.progress import Step
 from raypipe.data.config import DataSettings
@@ -119,6 +120,74 @@ def test_a_second_write_of_the_same_content_does_no_harm(tmp_path: Path, folder:
     assert (first.id, first.table_version + 1) == (second.id, second.table_version)
     assert read_rows(folder, first) == read_rows(folder, second)
     assert read_quarantine(folder, second).num_rows == 1
+
+
+KINDS = {
+    "age": ("integer", "old", "30", 30),
+    "height": ("number", "1,8", "1.8", 1.8),
+    "member": ("boolean", "maybe", "true", True),
+    "at": ("timestamp", "soon", "2026-01-01T00:00:00Z", datetime(2026, 1, 1, tzinfo=UTC)),
+}
+
+
+def of_kind(tmp_path: Path, format: str, column: str, action: str) -> DataSettings:
+    kind, bad, good, _ = KINDS[column]
+    path = tmp_path / f"a.{format}"
+    if format == "csv":
+        path.write_text(f'{column},y\n{good},1\n"{bad}",2\n,3\n')
+    else:
+        path.write_text("".join(f"{json.dumps({column: one, 'y': 1})}\n" for one in (good, bad, None)))
+    columns = {column: {"kind": kind, "on_violation": action}}
+    source = {"name": "s", "format": format, "path": str(path)}
+    return DataSettings.model_validate(
+        {"sources": [source], "label": "y", "contract": {"columns": columns, "max_bad_ratio": 1}}
+    )
+
+
+@pytest.mark.parametrize("column", KINDS)
+@pytest.mark.parametrize("format", ["csv", "jsonl"])
+@pytest.mark.parametrize("action", ["drop", "quarantine"])
+def test_a_value_that_is_not_of_the_declared_kind_breaks_a_rule(
+    tmp_path: Path, folder: PipelineHome, format: str, column: str, action: str
+) -> None:
+    kind, bad, _, value = KINDS[column]
+    version = run(of_kind(tmp_path, format, column, action), folder)
+    assert read_rows(folder, version)[column].to_pylist() == [value, None]
+    assert [(one.rule, one.column, one.action, one.n_rows) for one in version.broken] == [
+        (f"must be of kind {kind}", column, action, 1)
+    ]
+    aside = read_quarantine(folder, version).to_pylist()
+    assert [(one["value"], json.loads(one["row"])[column]) for one in aside] == (
+        [(bad, bad)] if action == "quarantine" else []
+    )
+
+
+@pytest.mark.parametrize("column", KINDS)
+def test_a_value_of_another_kind_may_stop_the_batch(
+    tmp_path: Path, folder: PipelineHome, column: str
+) -> None:
+    kind, bad, *_ = KINDS[column]
+    with pytest.raises(ContractError, match=f"{column!r} must be of kind {kind}, the first with {bad!r}; "):
+        run(of_kind(tmp_path, "csv", column, "stop"), folder)
+
+
+def test_a_number_that_is_no_integer_is_none_in_parquet_either(tmp_path: Path, folder: PipelineHome) -> None:
+    path = tmp_path / "a.parquet"
+    parquet.write_table(pa.table({"n": [1.0, 1.5, None], "y": [1, 1, 1]}), path)
+    version = run(settings(path, contract={"columns": {"n": {"kind": "integer"}}}), folder)
+    assert read_rows(folder, version)["n"].to_pylist() == [1, None]
+    assert read_quarantine(folder, version)["value"].to_pylist() == ["1.5"]
+
+
+def test_rows_of_another_kind_are_sorted_out_before_anything_is_asked_of_them(
+    tmp_path: Path, folder: PipelineHome
+) -> None:
+    path = csv(tmp_path, "age,y\n30,1\nold,0\n10,0\n")
+    rules = {"columns": {"age": {"kind": "integer", "min": 20}}, "max_bad_ratio": 1}
+    label = {"name": "z", "expression": "age > 20"}
+    version = run(settings(path, contract=rules, where="y < 2", label=label), folder)
+    assert read_rows(folder, version).to_pylist() == [{"age": 30, "y": 1, "z": True}]
+    assert [one.n_rows for one in version.broken] == [1, 1] and version.fragments[0].n_bad == 2
 
 
 def test_the_quarantine_says_which_row_of_which_version_broke_what(
