@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeAlias
 
@@ -73,7 +73,7 @@ def feed_of(
         # In a stream a field that no record of a piece has is one without values.
         missing = missing_columns(joined, known, settings) if source.is_appended else {}
         untyped = {*without_type(rows.table), *missing}
-        return accept(with_nulls(joined, missing), settings, source.name, untyped, rows.unread, rows.misfits)
+        return accept(replace(rows, table=with_nulls(joined, missing)), settings, source.name, untyped)
 
     return Feed(source, recipe, read, accepted, settings.time)
 

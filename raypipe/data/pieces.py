@@ -5,7 +5,7 @@ A piece gives equal rows whatever other pieces there are: so it is read once, an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 import polars as pl
@@ -20,7 +20,7 @@ from raypipe.data.event_time import as_times
 from raypipe.data.expressions import where, with_label
 from raypipe.data.names import suggest
 from raypipe.data.schema import ColumnKind
-from raypipe.data.sources.misfits import Misfits
+from raypipe.data.sources.rows import PieceRows
 from raypipe.data.sources.source import PLACE_COLUMN, SOURCE_COLUMN
 from raypipe.data.versions import BrokenRule
 
@@ -44,22 +44,16 @@ class Accepted:
 
 
 def accept(
-    table: pa.Table,
-    settings: DataSettings,
-    source: str,
-    untyped: Set[str] = frozenset(),
-    unread: Sequence[str] = (),
-    misfits: Sequence[Misfits] = (),
+    piece: PieceRows, settings: DataSettings, source: str, untyped: Set[str] = frozenset()
 ) -> Accepted:
     """Choose, label and check the rows of a piece; `untyped` names columns that hold no value in it.
 
-    Rows with values that are not of the declared kind (`misfits`) are sorted out before anything is asked of
-    them.
+    Rows with values that are not of the declared kind are sorted out before anything is asked of them.
 
     Raises DataError, SchemaError, LabelError and ConfigError.
     """
-    frame = pl.DataFrame(pl.from_arrow(table)).with_row_index(PLACE_COLUMN)
-    of_kind = check_kinds(frame.with_columns(pl.lit(source).alias(SOURCE_COLUMN)), settings.contract, misfits)
+    frame = _placed(piece).with_columns(pl.lit(source).alias(SOURCE_COLUMN))
+    of_kind = check_kinds(frame, settings.contract, piece.misfits)
     frame = where(of_kind.accepted.drop(SOURCE_COLUMN), settings.where)
     frame = with_label(_with_time(frame, settings.time), settings.label)
     frame = _for_rules(frame, settings.contract).with_columns(pl.lit(source).alias(SOURCE_COLUMN))
@@ -72,13 +66,20 @@ def accept(
     return Accepted(
         rows=rows.drop(SOURCE_COLUMN, PLACE_COLUMN),
         untyped=tuple(name for name in frame.columns if name in untyped and name != settings.time),
-        unread=tuple(unread),
-        n_rows=table.num_rows,
+        unread=piece.unread,
+        n_rows=piece.table.num_rows,
         n_bad=of_kind.n_bad + checked.n_bad,
         n_unlabelled=checked.accepted.height - rows.height,
         broken=(*of_kind.broken, *checked.broken),
         quarantined=pl.concat([of_kind.quarantined, checked.quarantined]),
     )
+
+
+def _placed(piece: PieceRows) -> pl.DataFrame:
+    frame = pl.DataFrame(pl.from_arrow(piece.table))
+    if piece.places is None:
+        return frame.with_row_index(PLACE_COLUMN)
+    return frame.with_columns(pl.Series(PLACE_COLUMN, pl.from_arrow(piece.places)).cast(pl.UInt32))
 
 
 def without_type(table: pa.Table) -> list[str]:

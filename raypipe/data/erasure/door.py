@@ -36,7 +36,7 @@ def let_in(
 
 
 def _without(rows: PieceRows, theirs: Mask) -> PieceRows:
-    return replace(rows, table=rows.table.filter(pa.array(~theirs))) if theirs.any() else rows
+    return rows.filtered(pa.array(~theirs)) if theirs.any() else rows
 
 
 def _kept(people: People, quarantined: pl.DataFrame) -> pl.DataFrame:

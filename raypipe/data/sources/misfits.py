@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -26,6 +26,13 @@ class Misfits:
     """A boolean for each row of the piece."""
     texts: pl.Series
     """A text for each row of the piece."""
+
+    def filtered(self, keep: pa.Array) -> Misfits:
+        """Return what is so of the rows for which `keep`, a boolean for each, is true."""
+        import polars as pl
+
+        mask = pl.Series(pl.from_arrow(keep))
+        return replace(self, is_misfit=self.is_misfit.filter(mask), texts=self.texts.filter(mask))
 
     def error(self, where: str) -> SchemaError:
         """Return the error for where such values cannot be set aside."""

@@ -28,6 +28,14 @@ class PieceRows:
     table: pa.Table
     unread: tuple[str, ...]
     misfits: tuple[Misfits, ...] = ()
+    places: pa.Array | None = None
+    """Which rows of the piece these are, counted from 0; None for all of them."""
+
+    def filtered(self, keep: pa.Array) -> PieceRows:
+        """Return the rows for which `keep`, a boolean for each, is true."""
+        places = pa.array(range(self.table.num_rows)) if self.places is None else self.places
+        misfits = tuple(one.filtered(keep) for one in self.misfits)
+        return replace(self, table=self.table.filter(keep), misfits=misfits, places=places.filter(keep))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 import raypipe.data.keys as keys
 from raypipe.core.errors import ConfigError, ContractError
 from raypipe.data.config import RetentionSettings
+from raypipe.data.erasure.erase import erase
+from raypipe.data.erasure.people import key_of
 from raypipe.data.fragments import read_quarantine
 from raypipe.data.keys import key_files
 from raypipe.data.retention import collect_garbage
@@ -256,6 +258,30 @@ def test_keys_of_a_fragment_can_be_deleted(lake: Lake) -> None:
     (file,) = key_files(lake.folder, [first])
     file.unlink()
     assert not key_files(lake.folder, [first]) and len(key_files(lake.folder, [second])) == 1
+
+
+def test_keys_of_erased_people_go_with_their_rows(lake: Lake) -> None:
+    source = SourceInMemory("s", [rows("a", "ann"), rows("ann", "c"), rows("d")])
+    version = lake.ingest(source, contract=unique("id"))
+    before = {path.name: path.read_bytes() for path in lake.folder.keys.rglob("*.run")}
+    erased = erase(
+        lake.folder,
+        lake.versions,
+        [key_of("id=ann")],
+        reason="asked",
+        secret="s" * 64,
+        inspect=lambda _, __: {},
+        clock=lake.clock,
+    )
+    assert erased.counts.versions == {version.id: 1}
+    left = {path.name: path.read_bytes() for path in lake.folder.keys.rglob("*.run")}
+    assert left.items() < before.items() and len(left) == 1, "only those of the piece without ann"
+    version = lake.versions.all()[0]
+    assert (ids_of(lake, version), read_quarantine(lake.folder, version).num_rows) == (["a", "c", "d"], 0)
+    source.tables.append(rows("ann", "c", "e"))
+    grown = lake.ingest(source, contract=unique("id"))
+    assert source.was_read == ["s 3"]
+    assert ids_of(lake, grown) == ["a", "c", "d", "e"]
 
 
 def test_digests_do_not_tell_the_key_without_the_salt(tmp_path: Path) -> None:
