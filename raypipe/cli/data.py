@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from raypipe.cli import erase, explore, versions
+from raypipe.cli import check, erase, explore, versions
 from raypipe.cli.output import DEFAULT_CONFIG, ConfigArgument, JsonOption, emit, opened, table
 from raypipe.core.errors import UnknownVersion
 from raypipe.core.home import PipelineHome
@@ -19,6 +19,7 @@ from raypipe.data.versions import BrokenRule, DataVersion
 app = typer.Typer(help="Data versions: which rows there are.", no_args_is_help=True)
 versions.add_to(app)
 explore.add_to(app)
+check.add_to(app)
 erase.add_to(app)
 
 

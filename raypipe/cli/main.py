@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from raypipe.cli import (
+    check,
     data,
     decisions,
     demo,
@@ -37,6 +38,7 @@ app = typer.Typer(
 for commands in (project, sources, ingest, work, submit, endpoint, decisions, doctor):
     commands.add_to(app)
 app.add_typer(data.app, name="data")
+app.add_typer(check.app, name="contract")
 app.add_typer(models.app, name="models")
 app.add_typer(demo.app, name="demo")
 

@@ -17,12 +17,19 @@ N_BATCHES = 7
 def stale(rule: FreshnessRule, time: str, fragments: Sequence[Fragment], now: datetime) -> BrokenRule | None:
     """Return the rule where the newest event time is too old; raises ContractError where it says stop."""
     newest = max((one.until for one in fragments if one.until is not None), default=None)
+    told = None if newest is None else stale_since(rule, newest, now)
+    if told is None:
+        return None
+    return _broken(told[0], time, told[1], "data.contract.freshness", rule.on_violation)
+
+
+def stale_since(rule: FreshnessRule, newest: datetime, now: datetime) -> tuple[str, str] | None:
+    """Return the rule, and what is so instead, where the newest event time is too old."""
     limit = timedelta(seconds=rule.max_age_s)
-    if newest is None or now - newest <= limit:
+    if now - newest <= limit:
         return None
     text = f"must be at most {_length(limit)} old at the newest"
-    found = f"the newest is of {newest:%Y-%m-%d %H:%M:%S} UTC, {_length(now - newest)} old"
-    return _broken(text, time, found, "data.contract.freshness", rule.on_violation)
+    return text, f"the newest is of {newest:%Y-%m-%d %H:%M:%S} UTC, {_length(now - newest)} old"
 
 
 def odd_volume(rule: VolumeRule, n_new: int, before: Sequence[int]) -> BrokenRule | None:
