@@ -17,6 +17,7 @@ from raypipe.cli import (
     ingest,
     models,
     project,
+    quarantine,
     sources,
     submit,
     work,
@@ -39,6 +40,7 @@ for commands in (project, sources, ingest, work, submit, endpoint, decisions, do
     commands.add_to(app)
 app.add_typer(data.app, name="data")
 app.add_typer(check.app, name="contract")
+app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(models.app, name="models")
 app.add_typer(demo.app, name="demo")
 

@@ -22,6 +22,7 @@ class Home:
     serving.token                   whoever shows it to an endpoint that asks for a token is answered
     <pipeline>/data/rows            Delta table of rows, one table version per data version
     <pipeline>/data/quarantine      Delta table of rows that broke the contract
+    <pipeline>/data/readmitted      rows of the quarantine that a person mended, for the next data version
     <pipeline>/data/keys            what unique columns hold, hashed and sorted; made anew from rows if lost
     <pipeline>/data/predictions     Delta table of captured predictions
     <pipeline>/data/labels          Delta table of labels by prediction id
@@ -98,6 +99,10 @@ class PipelineHome:
     @property
     def quarantine(self) -> Path:
         return self.root / "data" / "quarantine"
+
+    @property
+    def readmitted(self) -> Path:
+        return self.root / "data" / "readmitted"
 
     @property
     def keys(self) -> Path:

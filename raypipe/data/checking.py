@@ -18,7 +18,7 @@ from raypipe.core.progress import Progress, Step, silent
 from raypipe.data.batch_rules import stale_since
 from raypipe.data.canonical import TYPES, widen
 from raypipe.data.config import DataSettings
-from raypipe.data.contract import check, check_contract, rules_of
+from raypipe.data.contract import check, check_contract, rules_of, setting_aside
 from raypipe.data.contract_settings import BatchViolation, ContractSettings, Violation
 from raypipe.data.feeds import feeds_of
 from raypipe.data.fragments import read_fragments
@@ -75,7 +75,7 @@ def check_sources(
     SourceError, SchemaError, DataError and ConfigError.
     """
     check_contract(settings.contract)
-    lenient = _at(settings, paths).model_copy(update={"contract": _setting_aside(settings.contract)})
+    lenient = _at(settings, paths).model_copy(update={"contract": setting_aside(settings.contract)})
     with _Tally(settings) as tally:
         for feed in feeds_of(lenient, progress).feeds:
             for piece in feed.source.pieces(None):
@@ -89,7 +89,7 @@ def check_version(
 ) -> Findings:
     """Check the rows of a data version; raises ConfigError, and DataError where they are gone."""
     check_contract(settings.contract)
-    lenient = _setting_aside(settings.contract)
+    lenient = setting_aside(settings.contract)
     with _Tally(settings) as tally:
         for fragment, rows in read_fragments(folder, version):
             frame = pl.DataFrame(pl.from_arrow(rows)).with_row_index(PLACE_COLUMN)
@@ -210,16 +210,6 @@ def _at(settings: DataSettings, paths: Sequence[str]) -> DataSettings:
         for number, path in enumerate(paths)
     ]
     return settings.model_copy(update={"sources": (*read, *joined)})
-
-
-def _setting_aside(contract: ContractSettings) -> ContractSettings:
-    """Return the contract with rules that set all rows aside, so that each can be shown."""
-    columns = {
-        name: rule.model_copy(update={"on_violation": "quarantine"})
-        for name, rule in contract.columns.items()
-    }
-    rows = tuple(rule.model_copy(update={"on_violation": "quarantine"}) for rule in contract.rows)
-    return contract.model_copy(update={"columns": columns, "rows": rows})
 
 
 def _action(contract: ContractSettings, one: BrokenRule) -> Violation | BatchViolation:

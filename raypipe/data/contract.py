@@ -12,6 +12,7 @@ from raypipe.core.errors import ConfigError, ContractError
 from raypipe.data.contract_settings import ColumnRule, ContractSettings, RowRule, Violation
 from raypipe.data.expressions import columns_of_sql, parse_sql
 from raypipe.data.names import suggest
+from raypipe.data.schema import ColumnKind
 from raypipe.data.sources.misfits import Misfits
 from raypipe.data.sources.source import PLACE_COLUMN, SOURCE_COLUMN
 from raypipe.data.versions import BrokenRule
@@ -160,6 +161,17 @@ def answered_already(contract: ContractSettings, redacted: frozenset[str] = froz
         if redacted.isdisjoint(columns_of_sql("data.contract.rows", rule.must))
     )
     return contract.model_copy(update={"columns": columns, "rows": rows})
+
+
+def setting_aside(
+    contract: ContractSettings, kinds: Sequence[tuple[str, ColumnKind]] = ()
+) -> ContractSettings:
+    """Return the contract with rules that set all rows aside; columns of `kinds` are declared, too."""
+    undeclared = {name: ColumnRule(kind=kind) for name, kind in kinds if name not in contract.columns}
+    aside = {"on_violation": "quarantine"}
+    columns = {name: rule.model_copy(update=aside) for name, rule in contract.columns.items()}
+    rows = tuple(rule.model_copy(update=aside) for rule in contract.rows)
+    return contract.model_copy(update={"columns": {**columns, **undeclared}, "rows": rows})
 
 
 def _no_stop(rule: Stoppable) -> Stoppable:

@@ -24,6 +24,7 @@ from raypipe.data.gather import Gatherer
 from raypipe.data.holding import hold
 from raypipe.data.leftovers import leftovers, remove
 from raypipe.data.names import suggest
+from raypipe.data.readmitted import MARK, readmitted_feeds
 from raypipe.data.schema import Column
 from raypipe.data.table import table_exists
 from raypipe.data.turns import turn
@@ -84,6 +85,8 @@ class _Ingest:
         gatherer = Gatherer(self.folder, self.versions, self.clock, self.progress)
         for feed in declared.feeds:
             gatherer.gather(feed)
+        for feed in readmitted_feeds(self.folder, self.settings, gatherer.fragments):
+            gatherer.gather(feed)
         if traffic is not None:
             gatherer.gather(traffic(self.settings, self.folder, columns_of(gatherer.fragments)))
         try:
@@ -143,7 +146,7 @@ class _Ingest:
             rules,
             columns,
             time=self.settings.time,
-            sets_aside=lambda one: one.source == ENDPOINT,
+            sets_aside=lambda one: one.source == ENDPOINT or one.source.endswith(MARK),
         )
         settled = unique.settle(fragments, self.versions.fragments())
         for one in settled.originals:

@@ -43,6 +43,7 @@ from raypipe.data.erasure.records import (
 from raypipe.data.erasure.rows import Theirs, Thinned, held_again, rows_of, searched, thinned, without
 from raypipe.data.leftovers import leftovers, remove
 from raypipe.data.names import suggest
+from raypipe.data.readmitted import thin
 from raypipe.data.turns import turn
 from raypipe.data.versions import Change, DataVersion, Erasure, Fragment, Versions
 
@@ -137,6 +138,8 @@ def finish(
         on_step("predictions known")
         erase_captured(folder, intent.people, intent.id, intent.at, on_step)
     intent = _erase_rows(folder, versions, intent, on_step)
+    thin(folder, intent.people.mask)
+    on_step("mended rows thinned")
     _clean(folder, versions, intent, on_step)
     Intent.remove(folder)
     on_step("intent removed")
