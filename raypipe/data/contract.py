@@ -196,7 +196,9 @@ def _rules(name: str, rule: ColumnRule, dtype: pl.DataType) -> Iterator[Rule]:
     if rule.max is not None:
         yield make(f"must be <= {rule.max:g}", (value > rule.max) & ~missing)
     if rule.allowed is not None:
-        yield make(_allowed_text(rule.allowed), ~value.is_in(_allowed(name, rule, dtype)) & ~missing)
+        yield make(
+            _allowed_text(rule.allowed), ~value.is_in(_allowed(name, rule, dtype).implode()) & ~missing
+        )
     if rule.pattern is not None:
         _require(name, "pattern", "a column of text", dtype, dtype == pl.String)
         yield make(f"must match {rule.pattern}", ~value.str.contains(rf"\A(?:{rule.pattern})\z"))

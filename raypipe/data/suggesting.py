@@ -66,7 +66,7 @@ def suggest(folder: PipelineHome, version: DataVersion, settings: DataSettings) 
     columns = [
         found
         for one in profile.columns
-        if one.name != computed
+        if one.name != computed and _can_stand_in_yaml(one.name)
         for found in _of_column(one, is_filled=one.name in (settings.label_name, settings.time))
     ]
     return Suggestion(
@@ -155,20 +155,26 @@ def _allowed(one: ColumnProfile) -> list[Value]:
     if one.n_rows - one.n_missing < MIN_TIMES * one.n_distinct:
         return []
     texts = sorted(str(value) for value in one.values.counts)
-    # The config would take it for the name of an environment variable.
-    return [] if any("${" in text for text in texts) else list(texts)
+    return list(texts) if all(map(_can_stand_in_yaml, texts)) else []
+
+
+def _can_stand_in_yaml(text: str) -> bool:
+    """Whether a text is on one line, and names no environment variable to the config."""
+    return text.isprintable() and "${" not in text
 
 
 def _unique(
     folder: PipelineHome, version: DataVersion, profile: Profile, settings: DataSettings
 ) -> Iterator[Proposed]:
     """Yield keys that no two rows have: the one that is declared, or single columns."""
-    by_name = {one.name: one for one in profile.columns}
-    keys = [[by_name[name].column for name in settings.key if name in by_name]] if settings.key else []
-    if not keys and profile.n_rows >= MIN_UNIQUE_ROWS:
-        keys = [[one.column] for one in profile.columns if _may_be_key(one, settings)]
+    by_name = {one.name: one for one in profile.columns if _can_stand_in_yaml(one.name)}
+    keys: list[list[Column]] = []
+    if settings.key and by_name.keys() >= {*settings.key}:
+        keys = [[by_name[name].column for name in settings.key]]
+    elif not settings.key and profile.n_rows >= MIN_UNIQUE_ROWS:
+        keys = [[one.column] for one in by_name.values() if _may_be_key(one, settings)]
     for key in keys:
-        if key and not _repeats(folder, version, key):
+        if not _repeats(folder, version, key):
             names = [column.name for column in key]
             evidence = f"no two of {profile.n_rows:,} rows have the same"
             yield Proposed("unique", {"by": names}, evidence + (", data.key" if settings.key else ""))

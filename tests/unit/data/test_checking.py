@@ -190,7 +190,7 @@ VALUES: dict[str, tuple[Any, pa.DataType]] = {
     "integer": (st.integers(-(2**63), 2**63 - 1), pa.int64()),
     "boolean": (st.booleans(), pa.bool_()),
     "category": (st.text(max_size=4), pa.string()),
-    "code": (st.sampled_from(["no", "~", "1e3", "${HOME}", "'", "a # b", "\n"]), pa.string()),
+    "code": (st.sampled_from(["no", "~", "1e3", "${HOME}", "'", "a # b", "\n", "\x85", " "]), pa.string()),
     "time": (
         st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)),
         pa.timestamp("us", "UTC"),
