@@ -1,11 +1,11 @@
 """What more load than the endpoint can take does to its clients: usual load, ten times as much, usual again.
 
-    .venv/bin/python -m benchmarks.overload               # about a minute and a half
-    .venv/bin/python -m benchmarks.overload --seconds 10
+    .venv/bin/python -m benchmarks.overload               # about two minutes
+    .venv/bin/python -m benchmarks.overload --seconds 10 --max-ongoing 256
 
-Each connection asks again as soon as it is answered, also after a refusal, whose Retry-After it does not
-obey: the worst of clients. Latencies are of the requests that were answered with 200. The peer of the ten
-times as many connections is the usual load in the same run.
+Ten times the load comes once from clients that wait for as long as a refusal says before they ask again, and
+once, for a quarter of the time, from such as ask again at once, the worst there are. Latencies are of the
+requests that were answered with 200. The peer is the usual load in the same run.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ USUAL, TIMES = 32, 10
 USUAL_S, WARM_S = 10.0, 1.0
 COLUMNS = (
     "connections",
+    "refused ones",
     "answered",
     "429 with Retry-After",
     "lost or other",
@@ -39,20 +40,26 @@ def main() -> None:
     """Ask in three phases, and print a line for each."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.overload", description="Ten times the load.")
     parser.add_argument("--seconds", type=float, default=60.0, help="of ten times the load")
+    parser.add_argument("--max-ongoing", type=int, default=2 * USUAL, help="serving.max_ongoing_requests")
     parser.add_argument("--port", type=int, default=8000)
     asked = parser.parse_args()
-    with ours.endpoint(asked.port) as (server, _):
+    with ours.endpoint(asked.port, max_ongoing_requests=asked.max_ongoing) as (server, _):
         body = model.body(server.template, 1)
         sys.stdout.write(HEAD)
-        for n_connections, seconds in ((USUAL, USUAL_S), (USUAL * TIMES, asked.seconds), (USUAL, USUAL_S)):
-            answers = ask(server.url, body, n_connections, seconds)
-            sys.stdout.write(line(n_connections, answers, seconds))
+        for n_connections, patient, seconds in (
+            (USUAL, True, USUAL_S),
+            (USUAL * TIMES, True, asked.seconds),
+            (USUAL * TIMES, False, asked.seconds / 4),
+            (USUAL, True, USUAL_S),
+        ):
+            answers = ask(server.url, body, n_connections, seconds, patient=patient)
+            sys.stdout.write(line(n_connections, answers, seconds, patient=patient))
             sys.stdout.flush()
 
 
-def ask(url: str, body: bytes, n_connections: int, seconds: float) -> Sequence[Asked]:
+def ask(url: str, body: bytes, n_connections: int, seconds: float, *, patient: bool) -> Sequence[Asked]:
     """Return what was answered in so many seconds, after a second to warm up."""
-    load = Asking(url, body, n_connections)
+    load = Asking(url, body, n_connections, patient=patient)
     load.start()
     try:
         time.sleep(WARM_S)
@@ -63,13 +70,14 @@ def ask(url: str, body: bytes, n_connections: int, seconds: float) -> Sequence[A
         load.stop()
 
 
-def line(n_connections: int, answers: Sequence[Asked], seconds: float) -> str:
+def line(n_connections: int, answers: Sequence[Asked], seconds: float, *, patient: bool) -> str:
     """Return a line of the table."""
-    counts = Counter(one.status if one.may_be_sent_again or one.status == 200 else 0 for one in answers)
+    counts = Counter(one.status if one.again_in_s or one.status == 200 else 0 for one in answers)
     took_ms = [(one.answered - one.sent) * 1e3 for one in answers if one.status == 200]
     cuts = statistics.quantiles(took_ms, n=100)
     cells = (
         n_connections,
+        "wait" if patient else "ask at once",
         f"{counts[200]:,}",
         f"{counts[429]:,}",
         counts[0],

@@ -13,6 +13,7 @@ from functools import partial
 from urllib.parse import urlsplit
 
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+_AGAIN = re.compile(rb"retry-after: *(\d+)", re.IGNORECASE)
 _VERSION = re.compile(rb'"version": ?"(v\d+)"')
 STOP_S = 30.0
 
@@ -26,19 +27,23 @@ class Asked:
     status: int
     """0 where the connection was lost."""
     version: str
-    may_be_sent_again: bool = False
-    """Refused by 429, with the time to wait."""
+    again_in_s: int | None = None
+    """After which time a refused request may be sent again, if the answer says so."""
 
 
 class Asking:
-    """Sends one body again and again on so many connections, from `start` to `stop`."""
+    """Sends one body again and again on so many connections, from `start` to `stop`.
 
-    def __init__(self, url: str, body: bytes, connections: int) -> None:
+    A `patient` one waits for as long as a refusal says before it asks again.
+    """
+
+    def __init__(self, url: str, body: bytes, connections: int, *, patient: bool = False) -> None:
         parts = urlsplit(url)
         self._host, self._port = parts.hostname or "", parts.port or 80
         head = f"POST {parts.path} HTTP/1.1\r\nhost: {parts.netloc}\r\ncontent-type: application/json\r\n"
         self._request = f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
         self._n_connections = connections
+        self._is_patient = patient
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._ask_all()), daemon=True)
         self.answers: deque[Asked] = deque()
@@ -68,9 +73,8 @@ class Asking:
     async def _ask_while_connected(self) -> None:
         loop = asyncio.get_running_loop()
         lost: asyncio.Future[None] = loop.create_future()
-        connection = _Connection(
-            self._request, self.answers.append, self._stopping.is_set, partial(lost.set_result, None)
-        )
+        over, no_more = self._stopping.is_set, partial(lost.set_result, None)
+        connection = _Connection(self._request, self.answers.append, over, no_more, self._is_patient)
         await loop.create_connection(lambda: connection, self._host, self._port)
         await lost
 
@@ -84,7 +88,9 @@ class _Connection(asyncio.Protocol):
         took: Callable[[Asked], None],
         is_over: Callable[[], bool],
         lost: Callable[[], None],
+        is_patient: bool,
     ) -> None:
+        self._is_patient = is_patient
         self._request, self._took, self._is_over, self._lost = request, took, is_over, lost
         self._sent = 0.0
         self._waits = False
@@ -104,9 +110,15 @@ class _Connection(asyncio.Protocol):
         self._waits = False
         version = _VERSION.search(body)
         status = int(head[9:12])
-        again = status == 429 and b"retry-after:" in head.lower()
-        self._took(Asked(self._sent, time.monotonic(), status, version[1].decode() if version else "", again))
-        self._next()
+        again = _AGAIN.search(head)
+        wait_s = int(again[1]) if again else None
+        self._took(
+            Asked(self._sent, time.monotonic(), status, version[1].decode() if version else "", wait_s)
+        )
+        if wait_s and self._is_patient:
+            asyncio.get_running_loop().call_later(wait_s, self._next)
+        else:
+            self._next()
 
     def connection_lost(self, _: Exception | None) -> None:
         if self._waits:
@@ -114,7 +126,7 @@ class _Connection(asyncio.Protocol):
         self._lost()
 
     def _next(self) -> None:
-        if self._is_over():
+        if self._is_over() or self._transport.is_closing():
             self._transport.close()
             return
         self._data, self._waits, self._sent = b"", True, time.monotonic()

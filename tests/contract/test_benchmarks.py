@@ -97,8 +97,10 @@ def moody_url() -> Iterator[str]:
             if number % 7 == 0:
                 self.close_connection = True
                 return
-            body = json.dumps({"predictions": [{"id": f"r-{number}"}]}).encode()
+            body = json.dumps({"version": "v1", "predictions": [{"id": f"r-{number}"}]}).encode()
             self.send_response(429 if number % 5 == 0 else 200)
+            if number % 10 == 0:
+                self.send_header("Retry-After", "1")
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -161,6 +163,32 @@ def test_serving_asks_by_wrk_and_counts(serving: str, moody_url: str, tmp_path: 
     found = load.ask(moody_url, bodies, 2, 1)
     assert found.requests > found.failed > 0, "it refuses each fifth and hangs up on each seventh"
     assert 0 < found.p50_us <= found.p99_us <= found.max_us
+
+
+def test_asking_notes_each_answer_and_waits_where_it_is_told_to(serving: str, moody_url: str) -> None:
+    asking = part(serving, "asking").Asking(moody_url, b"{}", 4, patient=True)
+    asking.start()
+    while len(asking.answers) < 60:
+        time.sleep(0.01)
+    asking.stop()
+    answers = list(asking.answers)
+    assert {(one.status, one.version) for one in answers} == {(200, "v1"), (429, "v1"), (0, "")}
+    assert {one.again_in_s for one in answers if one.status == 429} == {1, None}
+    assert all(one.sent < one.answered for one in answers)
+    assert sum(one.again_in_s is not None for one in answers) > 4
+    assert answers[-1].answered - answers[0].answered > 1.0, "one of the four was told so twice"
+
+
+def test_swaps_and_overload_tell_what_was_asked(serving: str) -> None:
+    asked = part(serving, "asking").Asked
+    peer = [asked(at / 10, at / 10 + 0.01, 200, "v2") for at in range(1, 100)]
+    late = [asked(20.2, 20.3, 200, "v2"), asked(20.1, 20.2, 0, ""), asked(20.3, 20.4, 200, "v3")]
+    swaps = importlib.import_module("benchmarks.swaps.__main__")
+    told = swaps.line(1, peer, [swaps.Swap(20.0, "v3", late)], 100.0, 101.0)
+    assert told == "| 1 | 1 | 3 | 1 | 30 | 100.0 | 100 | 10 | 0.20 | 0.20 | 100 | 101 |\n"
+    refused = [asked(1.0, 1.1, 429, "", 1), asked(1.0, 1.1, 429, "")]
+    line = importlib.import_module("benchmarks.overload").line(320, [*peer, *refused], 10.0, patient=True)
+    assert line == "| 320 | wait | 99 | 1 | 1 | 10 | 10.0 | 10.0 | 10 |\n"
 
 
 def test_serving_takes_medians_and_tells_ratios(serving: str) -> None:
