@@ -11,7 +11,6 @@ import logging
 import os
 import secrets
 import socket
-import sys
 import threading
 from concurrent.futures import Future
 
@@ -45,8 +44,6 @@ N_START_ATTEMPTS = 3
 IN_PROGRESS = "in_progress"
 LOOK_BACK_S = 10.5
 """Over how long requests in progress are averaged to scale replicas; Serve wants more than 10 s."""
-SWITCH_INTERVAL_S = 0.0005
-"""How long a thread that loads a version may hold back, each time, the one that answers; Python has 5 ms."""
 BROADCAST_TIMEOUT_S = 60.0
 _log = logging.getLogger("raypipe.serving")
 
@@ -77,7 +74,6 @@ class EndpointReplica:
     def __serve_build_asgi_app__(self) -> EndpointApp:
         # Ray bounds the threads of OpenMP only; polars reads this when it is first imported.
         os.environ.setdefault("POLARS_MAX_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
-        sys.setswitchinterval(SWITCH_INTERVAL_S)
         app = self._built = build_app(self._spec, f"r{secrets.token_hex(4)}", SystemClock())
         start_export(app.endpoint, RayMetrics().export)
         return app
