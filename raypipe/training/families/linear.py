@@ -78,7 +78,9 @@ class LinearModel:
 
     def predict(self, features: Float32Matrix) -> Float64Array:
         check_width(features, self.description.n_features)
-        scores: Float64Array = features @ self._coefficients.T + self._intercept
+        # A product of matrices adds up a row otherwise in a batch than alone; a dot product does not.
+        rows = np.ascontiguousarray(features, np.float64)[:, None, :]
+        scores: Float64Array = np.vecdot(rows, self._coefficients) + self._intercept
         if self.description.kind == "ridge":
             return scores[:, 0]
         return self._widened(_probabilities(scores))

@@ -25,6 +25,8 @@ _ARCHITECTURE = "architecture.json"
 _MAX_INPUT = 10.0
 """Standardised inputs are cut here, so that one wild value does not swamp the row."""
 _MAX_ROWS_AT_ONCE = 16_384
+_ROWS_TOGETHER = 16
+"""Fewer rows, or a rest of fewer, are multiplied by other kernels, whose last bits differ."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +63,14 @@ class TorchMlpModel:
         import torch
 
         check_width(features, self._architecture.n_features)
+        padded = _in_whole_blocks(features)
         self._network.eval()
         with torch.inference_mode():
             parts = [
-                self._outputs(torch.tensor(features[start : start + _MAX_ROWS_AT_ONCE]))
-                for start in range(0, max(len(features), 1), _MAX_ROWS_AT_ONCE)
+                self._outputs(torch.tensor(padded[start : start + _MAX_ROWS_AT_ONCE]))
+                for start in range(0, max(len(padded), 1), _MAX_ROWS_AT_ONCE)
             ]
-            return torch.cat(parts).numpy()
+            return torch.cat(parts)[: len(features)].numpy()
 
     def _outputs(self, features: torch.Tensor) -> torch.Tensor:
         rows = standardised(features.to(self._mean.device), self._mean, self._factor)
@@ -99,6 +102,12 @@ class TorchMlpModel:
             first_line = str(error).strip().splitlines()[0]
             raise ArtifactError(f"{folder} holds no network that raypipe saved: {first_line}.") from error
         return TorchMlpModel(architecture, network, mean, factor)
+
+
+def _in_whole_blocks(features: Float32Matrix) -> Float32Matrix:
+    """Return rows with zeros behind them, so that each row is computed as it is in any other batch."""
+    n_missing = -len(features) % _ROWS_TOGETHER
+    return np.pad(features, ((0, n_missing), (0, 0))) if n_missing else features
 
 
 def layers(architecture: Architecture) -> torch.nn.Sequential:
