@@ -84,7 +84,7 @@ def predict(
     as_json: JsonOption = False,
 ) -> None:
     """Ask for the predictions of rows, at the endpoint; print them, or send each to a Kafka topic."""
-    sink = None if to is None else _sink(to, producer_config)
+    sink = None if to is None else sink_at(to, producer_config)
     rows = _items(read_text(file), "rows")
     answers = _offline(config, rows) if offline else _asked(config, rows)
     if sink is None:
@@ -159,7 +159,8 @@ def _offline(config: str, rows: list[Json]) -> list[Json]:
     return load(config).predict([row for row in rows if isinstance(row, dict)])
 
 
-def _sink(to: str, producer_config: str | None) -> Sink:
+def sink_at(to: str, producer_config: str | None) -> Sink:
+    """Return the sink at an address, with the client's settings from a file; raises ConfigError."""
     from raypipe.data.sinks import open_sink, read_properties
 
     return open_sink(to, read_properties(read_text(producer_config)) if producer_config else {})

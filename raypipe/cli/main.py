@@ -18,6 +18,7 @@ from raypipe.cli import (
     models,
     project,
     quarantine,
+    score,
     sources,
     submit,
     work,
@@ -36,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (project, sources, ingest, work, submit, endpoint, decisions, doctor):
+for commands in (project, sources, ingest, work, submit, endpoint, score, decisions, doctor):
     commands.add_to(app)
 app.add_typer(data.app, name="data")
 app.add_typer(check.app, name="contract")

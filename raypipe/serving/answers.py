@@ -13,7 +13,7 @@ from raypipe.serving.request import FieldError, ParsedRequest, RowError
 from raypipe.training.task import ClassValue
 
 Given: TypeAlias = "tuple[Answer, tuple[float, ...] | None, bool]"
-_NOT_FINITE = RowError((FieldError(None, "the model's answer for this row is not a finite number."),))
+NOT_FINITE = RowError((FieldError(None, "the model's answer for this row is not a finite number."),))
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def answer(
             continue
         value, probabilities, finite = next(given)
         if not finite:
-            items.append({"id": id_, "error": _error(_NOT_FINITE)})
+            items.append({"id": id_, "error": _error(NOT_FINITE)})
             continue
         items.append(_item(id_, value, probabilities, class_names))
         answered.append(AnsweredRow(id_, received, value, probabilities))

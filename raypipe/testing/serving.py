@@ -51,6 +51,27 @@ def tiny_model(good: float = 0.75) -> Model:
     return ConstantModel((1 - good, good), None)
 
 
+def tiny_rows(n_rows: int) -> list[dict[str, Value]]:
+    """Return rows that differ in what is missing and in size."""
+    return [{**TINY_ROW, "amount": i / 7 if i % 5 else None, "size": i % 11} for i in range(n_rows)]
+
+
+def trained_tiny_model(family: str, task: Task) -> Model:
+    """Return a model of a family that was trained on 120 rows by the family's defaults."""
+    import numpy as np
+
+    from raypipe.training.family import Terms, family_of
+    from raypipe.training.race import TrainingSet
+
+    features = tiny_transform().transform_rows(tiny_rows(120))
+    target = np.arange(120) % task.n_classes if task.classes else features[:, 0].astype(np.float64)
+    data = TrainingSet(features, target, features, target, task, tiny_transform().feature_names)
+    of_family = family_of(family)
+    defaults = {parameter.name: parameter.default for parameter in of_family.space(task)}
+    *_, (_, model) = of_family.train(defaults, data, Terms(n_rungs=2, seed=0, n_threads=1))
+    return model
+
+
 def write_tiny_version(
     folder: PipelineHome, version: str, epoch: int, *, model: Model | None = None, task: Task = TINY_TASK
 ) -> Pointer:

@@ -31,6 +31,7 @@ class FileSource:
 
     settings: FileSettings
     declared: Declared = UNDECLARED
+    piece_rows: int = PIECE_ROWS
     _located: dict[str, SourceFile] = field(default_factory=dict, repr=False, compare=False)
 
     delivery: ClassVar[Delivery] = "exactly once"
@@ -51,18 +52,23 @@ class FileSource:
         if self.settings.format == "parquet" and len(files) <= COUNTED_FILES:
             footers = [_footer(file) for file in files]
             n_rows = sum(footer.num_rows for footer in footers)
-            n_pieces = sum(max(1, len(_cuts(footer))) for footer in footers)
+            n_pieces = sum(max(1, len(_cuts(footer, self.piece_rows))) for footer in footers)
         return Extent(n_pieces, n_rows, sum(file.n_bytes for file in files))
 
     def pieces(self, after: Json) -> Iterator[Piece]:  # noqa: ARG002 - all files are listed each time
         for file in locate(self.settings):
             self._located[file.path] = file
             whole = Piece(self.name, file.path, sha256_of(file), file.n_bytes)
-            yield from _cut(file, whole) if self.settings.format == "parquet" else (whole,)
+            is_cut = self.settings.format == "parquet"
+            yield from _cut(file, whole, self.piece_rows) if is_cut else (whole,)
+
+    def file_of(self, piece: Piece) -> SourceFile:
+        """Return the file that holds a piece; raises SourceError where it is not what was listed."""
+        path, groups = _part_of(piece)
+        return self._located.get(path) or self._found_again(piece, path, groups)
 
     def read(self, piece: Piece) -> pa.Table:
-        path, groups = _part_of(piece)
-        file = self._located.get(path) or self._found_again(piece, path, groups)
+        file, (_, groups) = self.file_of(piece), _part_of(piece)
         try:
             table = self._read(file, groups)
         except (pa.ArrowException, OSError) as error:
@@ -96,9 +102,9 @@ class FileSource:
                 assert_never(never)
 
 
-def _cut(file: SourceFile, whole: Piece) -> Iterator[Piece]:
-    """Yield a file as one piece, or its row groups as pieces of about PIECE_ROWS."""
-    cuts = _cuts(_footer(file))
+def _cut(file: SourceFile, whole: Piece, piece_rows: int) -> Iterator[Piece]:
+    """Yield a file as one piece, or its row groups as pieces of about so many rows."""
+    cuts = _cuts(_footer(file), piece_rows)
     if not cuts:
         yield whole
     for number, (first, end) in enumerate(cuts):
@@ -112,18 +118,19 @@ def _cut(file: SourceFile, whole: Piece) -> Iterator[Piece]:
         )
 
 
-def _cuts(footer: parquet.FileMetaData) -> tuple[tuple[int, int], ...]:
+def _cuts(footer: parquet.FileMetaData, piece_rows: int) -> tuple[tuple[int, int], ...]:
     """Return the ranges of row groups that a file is cut into; none where it is one piece."""
-    if footer.num_rows <= PIECE_ROWS:
+    if footer.num_rows <= piece_rows:
         return ()
-    return tuple(_runs([footer.row_group(number).num_rows for number in range(footer.num_row_groups)]))
+    sizes = [footer.row_group(number).num_rows for number in range(footer.num_row_groups)]
+    return tuple(_runs(sizes, piece_rows))
 
 
-def _runs(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Yield ranges of row groups that have PIECE_ROWS at most, or are one group."""
+def _runs(sizes: Sequence[int], piece_rows: int) -> Iterator[tuple[int, int]]:
+    """Yield ranges of row groups that have so many rows at most, or are one group."""
     first = n_rows = 0
     for number, size in enumerate(sizes):
-        if n_rows and n_rows + size > PIECE_ROWS:
+        if n_rows and n_rows + size > piece_rows:
             yield first, number
             first, n_rows = number, 0
         n_rows += size

@@ -18,18 +18,18 @@ def read_json_lines(file: SourceFile, declared: Declared) -> pa.Table:
     """Read one JSON object a line; raises SourceError and SchemaError."""
     tables = [
         records_table(json_lines(lines, str(file), first), str(file), declared)
-        for first, lines in _blocks(file)
+        for first, lines in line_blocks(file)
     ]
     return stacked([table for table in tables if table.num_columns], str(file))
 
 
 def read_text(file: SourceFile) -> pa.Table:
     """Read each line as a row; raises SourceError for text that is not UTF-8."""
-    parts = [_texts(file, first, lines) for first, lines in _blocks(file)]
+    parts = [_texts(file, first, lines) for first, lines in line_blocks(file)]
     return pa.table({TEXT_COLUMN: pa.chunked_array(parts, pa.large_string())})
 
 
-def _blocks(file: SourceFile) -> Iterator[tuple[int, list[bytes]]]:
+def line_blocks(file: SourceFile) -> Iterator[tuple[int, list[bytes]]]:
     """Yield whole lines without their ends, and the number of the first of them, some megabytes at a time."""
     first, rest = 1, b""
     with file.filesystem.open_input_stream(file.path, compression="detect") as stream:

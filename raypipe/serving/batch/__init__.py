@@ -1,0 +1,1 @@
+"""Scoring of files, folders and tables: pieces in, parts out, with the endpoint's numbers."""
