@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from raypipe.api.handle import EndpointHandle
     from raypipe.api.pipeline import Deployment, Pipeline, load
     from raypipe.api.status import Status
     from raypipe.config.settings import Config
@@ -28,6 +29,7 @@ __all__ = [
     "Config",
     "DataVersion",
     "Deployment",
+    "EndpointHandle",
     "Leaderboard",
     "ModelVersion",
     "Outcome",
@@ -41,6 +43,7 @@ _HOMES = {
     "Config": "raypipe.config.settings",
     "DataVersion": "raypipe.data.versions",
     "Deployment": "raypipe.api.pipeline",
+    "EndpointHandle": "raypipe.api.handle",
     "Leaderboard": "raypipe.training.leaderboard",
     "ModelVersion": "raypipe.registry.values",
     "Outcome": "raypipe.pipeline",

@@ -94,6 +94,18 @@ class EndpointApp:
         await asyncio.get_running_loop().run_in_executor(self._moves, versions.poll)
         return versions.current.loaded.pointer.epoch
 
+    async def ask(self, route: str, body: bytes) -> Reply:
+        """Answer a body that came without HTTP, by a loop of any thread; no token is asked for.
+
+        `route` is predict or feedback. Whoever calls bounds how many come at once.
+        """
+        if len(body) > self._max_body_bytes:
+            return self._too_large()
+        answer = {"predict": self._endpoint.predict, "feedback": self._endpoint.feedback}[route]
+        if body.count(b"{") <= MAX_INLINE_OBJECTS:
+            return self._answer(answer, body)
+        return await self._in_thread(answer, body)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or run the application's lifespan."""
         match scope["type"]:

@@ -6,16 +6,15 @@ code replaces replicas, new ones before old ones.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import secrets
 import socket
-import threading
 from concurrent.futures import Future
 
 import ray
 from ray import serve
+from ray.exceptions import RayError
 from ray.serve.config import AutoscalingConfig, AutoscalingContext, AutoscalingPolicy
 from ray.serve.context import _get_global_client
 from ray.serve.exceptions import RayServeException
@@ -30,6 +29,7 @@ from raypipe.serving.app import EndpointApp
 from raypipe.serving.client import EndpointStatus, read_status, wait_for_epoch
 from raypipe.serving.config import ServingSettings
 from raypipe.serving.direct import ShortWay
+from raypipe.serving.living_loop import LivingLoop
 from raypipe.serving.metrics import start_export
 from raypipe.serving.pointer import Pointer, read_pointer
 from raypipe.serving.replica import build_app
@@ -71,6 +71,13 @@ class EndpointReplica:
             raise ServingError("this replica is starting; it reads the pointer by itself.")
         return await self._built.look()
 
+    async def ask(self, route: str, body: bytes) -> tuple[int, bytes]:
+        """Answer a body that came without HTTP, with what its status would be; `EndpointHandle` calls it."""
+        if self._built is None:
+            raise ServingError("this replica is starting.")
+        reply = await self._built.ask(route, body)
+        return reply.status, reply.body
+
     def __serve_build_asgi_app__(self) -> EndpointApp:
         # Ray bounds the threads of OpenMP only; polars reads this when it is first imported.
         os.environ.setdefault("POLARS_MAX_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
@@ -105,24 +112,32 @@ def _endpoint_here() -> EndpointApp | None:
     return found if isinstance(found, EndpointApp) else None
 
 
+async def ask_replica(pipeline: str, route: str, body: bytes) -> tuple[int, bytes]:
+    """Have a replica answer a body, without HTTP; raises ServingError where there is none that does."""
+    try:
+        status, reply = await serve.get_deployment_handle(DEPLOYMENT, pipeline).ask.remote(route, body)
+    except (RayServeException, RayError, RuntimeError, KeyError) as error:
+        why = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        raise ServingError(
+            f"the endpoint {pipeline} does not answer ({why}): see `raypipe status`."
+        ) from error
+    return int(status), bytes(reply)
+
+
 class Broadcast:
     """Tells the running replicas of an endpoint that the pointer has moved.
 
-    Ray's broadcast hears of new replicas only on a loop that lives on, so this has one of its own, in a
-    thread that ends with its process. Replicas that are starting or unreachable are not told: all poll.
+    Replicas that are starting or unreachable are not told: all poll.
     """
 
     def __init__(self, pipeline: str) -> None:
         self._pipeline = pipeline
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="broadcast", daemon=True)
+        self._loop = LivingLoop("broadcast")
         self._handle: DeploymentHandle | None = None
 
     def tell(self, pointer: Pointer) -> Future[tuple[int, ...]]:
         """Begin to tell; return what will hold the epochs of the replicas that were reached. Never raises."""
-        if not self._thread.is_alive():
-            self._thread.start()
-        return asyncio.run_coroutine_threadsafe(self._tell(pointer), self._loop)
+        return self._loop.begin(self._tell(pointer))
 
     async def _tell(self, pointer: Pointer) -> tuple[int, ...]:
         try:

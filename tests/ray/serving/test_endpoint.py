@@ -156,6 +156,38 @@ def test_routes_answer_through_the_proxy(
     assert client.ask(spec.url, method, route, body).status == status
 
 
+def test_a_handle_asks_from_a_task_and_an_actor_without_http(spec: EndpointSpec) -> None:
+    import ray
+
+    import raypipe
+
+    handle = raypipe.EndpointHandle(spec.name)
+
+    @ray.remote(num_cpus=0)
+    def in_a_task(handle: raypipe.EndpointHandle) -> object:
+        return handle.predict([ROW, {"size": "x"}], ids=["t", "u"])
+
+    @ray.remote(num_cpus=0)
+    class Actor:
+        async def ask(self, handle: raypipe.EndpointHandle) -> object:
+            return await handle.predict_async([ROW] * 300)
+
+    actor = Actor.remote()
+    by_task, by_actor = ray.get([in_a_task.remote(handle), actor.ask.remote(handle)], timeout=60)
+    by_http = client.predict(spec.url, {"rows": [ROW, {"size": "x"}], "ids": ["t", "u"]}).body
+    assert by_task == by_http
+    assert [one["prediction"] for one in by_actor["predictions"]] == ["good"] * 300
+    assert handle.feedback([{"id": "t", "label": "bad"}]) == {"accepted": 1, "errors": []}
+    kept = Counter(type(one) for one in captured(spec.folder) if getattr(one, "id", "t") == "t")
+    assert kept[PredictionRecord] == 2, "one by the task, one over HTTP"
+    assert kept[LabelRecord] >= 1
+    with pytest.raises(ServingError, match="refused the request: ids must have one id for each row"):
+        handle.predict([ROW], ids=["a", "b"])
+    with pytest.raises(ServingError, match="the endpoint nowhere does not answer"):
+        raypipe.EndpointHandle("nowhere").predict([ROW])
+    ray.kill(actor)
+
+
 def test_a_large_batch_is_answered(spec: EndpointSpec) -> None:
     reply = client.predict(spec.url, {"rows": [ROW] * 3000})
     assert reply.status == 200
