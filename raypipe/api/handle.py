@@ -87,6 +87,5 @@ def told(status: int, reply: bytes) -> Mapping[str, Json]:
 
 
 def _request(rows: Sequence[Mapping[str, Json]], ids: Sequence[str] | None) -> bytes:
-    return msgspec.json.encode(
-        {"rows": list(rows)} if ids is None else {"rows": list(rows), "ids": list(ids)}
-    )
+    named = {} if ids is None else {"ids": list(ids)}
+    return msgspec.json.encode({"rows": list(rows), **named})

@@ -1,4 +1,4 @@
-"""`raypipe score`: the predictions of many rows, from files or tables to a folder or a topic."""
+"""`raypipe score` and `raypipe export`: a version elsewhere than behind its endpoint."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from raypipe.cli.endpoint import ProducerConfigOption, sink_at
-from raypipe.cli.output import ConfigArgument, JsonOption, emit, interruptible, opened
+from raypipe.cli.output import DEFAULT_CONFIG, ConfigArgument, JsonOption, emit, interruptible, opened, size
 from raypipe.cli.progress import shown
 from raypipe.serving.releases import CHAMPION
 
 if TYPE_CHECKING:
     from raypipe.serving.batch.run import Scored
+    from raypipe.serving.edge.export import Exported
 
 InputArgument = Annotated[
     str,
@@ -34,8 +35,9 @@ KeepOption = Annotated[
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add this module's command."""
-    app.command()(score)
+    """Add this module's commands."""
+    for command in (score, export):
+        app.command()(command)
 
 
 def score(
@@ -88,3 +90,39 @@ def _lines(done: Scored) -> Iterator[str]:
     if done.n_rejected:
         where = "" if "://" in done.output else f": see {Path(done.output) / '_rejected'}"
         yield f"{done.n_rejected:,} rows were refused{where}"
+
+
+def export(
+    version: Annotated[
+        str, typer.Argument(help="A model version, or champion or challenger.", metavar="VERSION")
+    ],
+    config: ConfigArgument = DEFAULT_CONFIG,
+    to: Annotated[str, typer.Option("--to", help="A new folder.", metavar="DIR")] = ...,  # type: ignore[assignment]
+    captured: Annotated[
+        int, typer.Option(help="How many captured rows it must answer as the endpoint did, at most.", min=0)
+    ] = 500,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a version as a folder that answers without Ray and without raypipe, proven on known rows."""
+    from raypipe.api.exporting import export_version
+
+    pipeline, registry = opened(config)
+    with interruptible(), shown() as progress:
+        done = export_version(pipeline, registry, version, Path(to), n_captured=captured, progress=progress)
+    emit(done.to_json(), as_json, lambda: _export_lines(done))
+
+
+def _export_lines(done: Exported) -> Iterator[str]:
+    yield f"{done.version} is exported to {done.folder}, {size(done.n_bytes)}"
+    for kind, checked in done.checked.items():
+        n_answered = checked.n_exact + checked.n_close
+        close = (
+            f", {checked.n_close} of them by up to {checked.largest_difference:.1e} otherwise"
+            if checked.n_close
+            else ""
+        )
+        left_out = f", {checked.n_refused} are no requests any more" if checked.n_refused else ""
+        yield f"{n_answered} of {checked.n_rows} {kind} rows are answered as before{close}{left_out}"
+    yield f"needs {', '.join(done.requirements)}"
+    if done.code_of_yours:
+        yield f"runs code that it does not hold: {', '.join(done.code_of_yours)}"

@@ -7,9 +7,9 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import AfterValidator, Field
 
 from raypipe.core.settings import Settings
+from raypipe.processing.elementary import NumberTransform
 
 DatePart = Literal["year", "month", "day", "weekday", "hour", "minute"]
-NumberTransform = Literal["none", "log", "power", "yeo_johnson"]
 Scale = Literal["standard", "robust", "minmax", "none"]
 Encoding = Literal["onehot", "ordinal", "hash", "target", "text"]
 Order: TypeAlias = Literal["frequency", "lexical"] | Annotated[tuple[str, ...], Field(min_length=1)]

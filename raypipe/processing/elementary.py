@@ -9,11 +9,13 @@ two units in the last place.
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+NumberTransform = Literal["none", "log", "power", "yeo_johnson"]
 
 _LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 _ONE_OVER_LN2 = 1.44269504088896338700e00

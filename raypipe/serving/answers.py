@@ -6,14 +6,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import msgspec
+
 from raypipe.core.ids import Json
-from raypipe.serving.capture import AnsweredRow
-from raypipe.serving.predictor import Answer, Predictions
-from raypipe.serving.request import FieldError, ParsedRequest, RowError
+from raypipe.serving.predictor import Answer, Predictions, Predictor
+from raypipe.serving.request import FieldError, ParsedRequest, RequestSchema, RowError
 from raypipe.training.task import ClassValue
 
 Given: TypeAlias = "tuple[Answer, tuple[float, ...] | None, bool]"
 NOT_FINITE = RowError((FieldError(None, "the model's answer for this row is not a finite number."),))
+
+
+class AnsweredRow(msgspec.Struct, frozen=True, gc=False):
+    """One answered row: as it was received, and as it was answered."""
+
+    id: str
+    received: msgspec.Raw
+    prediction: Answer
+    probabilities: tuple[float, ...] | None
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,17 @@ def answer(
         items.append(_item(id_, value, probabilities, class_names))
         answered.append(AnsweredRow(id_, received, value, probabilities))
     return Answers(items, answered)
+
+
+def answer_body(
+    schema: RequestSchema, predictor: Predictor, class_names: Sequence[str], body: bytes, max_rows: int
+) -> Sequence[dict[str, Json]]:
+    """Return one item a row of a request, numbered from 0; raises RefusedRequest."""
+    request = schema.parse(body, max_rows)
+    valid = [row for row in request.rows if not isinstance(row, RowError)]
+    predictions = predictor.predict_rows(valid) if valid else Predictions([], None, [])
+    ids = [str(number) for number in range(len(request.rows))]
+    return answer(request, iterate(predictions), ids, class_names).items
 
 
 def class_name(value: ClassValue) -> str:

@@ -11,15 +11,14 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-import msgspec
-
 from raypipe.core.clock import Clock
 from raypipe.core.errors import DataError, StorageError
 from raypipe.core.home import PipelineHome
 from raypipe.core.ids import Json
 from raypipe.core.secret_file import kept_key
-from raypipe.data.captured import Answer, LabelRecord, PredictionRecord, encode
+from raypipe.data.captured import LabelRecord, PredictionRecord, encode
 from raypipe.data.wal import WalSettings, WalWriter
+from raypipe.serving.answers import AnsweredRow
 from raypipe.serving.config import CaptureSettings
 from raypipe.serving.feedback import Label
 from raypipe.serving.redaction import Redaction
@@ -28,15 +27,6 @@ CHAMPION = "champion"
 REOPEN_INTERVAL = timedelta(seconds=1)
 
 _log = logging.getLogger("raypipe.serving")
-
-
-class AnsweredRow(msgspec.Struct, frozen=True, gc=False):
-    """One answered row: as it was received, and as it was answered."""
-
-    id: str
-    received: msgspec.Raw
-    prediction: Answer
-    probabilities: tuple[float, ...] | None
 
 
 @dataclass(frozen=True)

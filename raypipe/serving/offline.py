@@ -11,10 +11,9 @@ from raypipe.core.errors import DataError
 from raypipe.core.home import PipelineHome
 from raypipe.core.ids import Json
 from raypipe.data.schema import Value
-from raypipe.serving.answers import answer, iterate
+from raypipe.serving.answers import answer_body
 from raypipe.serving.pointer import Pointer
-from raypipe.serving.predictor import Predictions
-from raypipe.serving.request import RefusedRequest, RowError
+from raypipe.serving.request import RefusedRequest
 from raypipe.serving.swap import load_version
 
 if TYPE_CHECKING:
@@ -33,10 +32,6 @@ def answer_rows(
     loaded = load_version(folder, Pointer(version.version, version.manifest_sha256, 0))
     body = msgspec.json.encode({"rows": list(rows)})
     try:
-        request = loaded.schema.parse(body, max(1, len(rows)))
+        return list(answer_body(loaded.schema, loaded.predictor, loaded.class_names, body, len(rows)))
     except RefusedRequest as error:
         raise DataError(str(error)) from error
-    valid = [row for row in request.rows if not isinstance(row, RowError)]
-    predictions = loaded.predictor.predict_rows(valid) if valid else Predictions([], None, [])
-    ids = [str(number) for number in range(len(request.rows))]
-    return list(answer(request, iterate(predictions), ids, loaded.class_names).items)

@@ -82,13 +82,13 @@ def write_tiny_version(
 
 
 def register_tiny_version(
-    registry: Registry, folder: PipelineHome, *, model: Model | None = None
+    registry: Registry, folder: PipelineHome, *, model: Model | None = None, task: Task = TINY_TASK
 ) -> ModelVersion:
     """Register a version as a run does."""
     model = model or tiny_model()
     staged = folder.root / "staged"
-    _write(Predictor(tiny_transform(), TINY_TASK, model), staged)
-    return registry.register(folder.name, staged, folder.models, _draft(folder, model.format, TINY_TASK))
+    _write(Predictor(tiny_transform(), task, model), staged)
+    return registry.register(folder.name, staged, folder.models, _draft(folder, model.format, task))
 
 
 def _write(predictor: Predictor, place: Path) -> None:

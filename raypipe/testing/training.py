@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from raypipe.training.config import MetricName
 from raypipe.training.race import TrainingSet
-from raypipe.training.task import Task
+from raypipe.training.task import MetricName, Task
 
 
 def task_of(n_classes: int) -> Task:

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from raypipe.core.settings import Settings
+from raypipe.training.task import MetricName
 
-MetricName = Literal["auc", "accuracy", "log_loss", "mae", "rmse", "r2"]
 FamilyName = Literal["linear", "xgboost", "torch"]
 
 

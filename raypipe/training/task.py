@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, get_args
 
 from raypipe.core.errors import ConfigError, LabelError
 from raypipe.core.ids import Json
-from raypipe.training.config import MetricName, TrainingSettings
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
 
+    from raypipe.training.config import TrainingSettings
+
 TaskKind = Literal["classification", "regression"]
+MetricName = Literal["auc", "accuracy", "log_loss", "mae", "rmse", "r2"]
 ClassValue: TypeAlias = "str | int | float | bool"
 
 T = TypeVar("T")

@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raypipe.data.schema import Column
-from raypipe.processing.column_settings import NumberTransform
-from raypipe.processing.elementary import signed_log, signed_power, yeo_johnson
+from raypipe.processing.elementary import NumberTransform, signed_log, signed_power, yeo_johnson
 from raypipe.processing.steps.lookup import MISSING, Float32Matrix
 
 Floats: TypeAlias = npt.NDArray[np.float64]

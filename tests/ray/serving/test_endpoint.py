@@ -156,6 +156,20 @@ def test_routes_answer_through_the_proxy(
     assert client.ask(spec.url, method, route, body).status == status
 
 
+def test_a_large_batch_is_answered(spec: EndpointSpec) -> None:
+    reply = client.predict(spec.url, {"rows": [ROW] * 3000})
+    assert reply.status == 200
+    assert isinstance(reply.body, dict)
+    assert len(reply.body["predictions"]) == 3000  # type: ignore[arg-type]
+
+
+def test_feedback_is_in_the_log(spec: EndpointSpec) -> None:
+    reply = client.feedback(spec.url, {"labels": [{"id": "a", "label": "good"}, {"id": "b", "label": 1}]})
+    assert reply.status == 200
+    labels = [one for one in captured(spec.folder) if isinstance(one, LabelRecord)]
+    assert [(label.prediction_id, label.label) for label in labels] == [("a", "good")]
+
+
 def test_a_handle_asks_from_a_task_and_an_actor_without_http(spec: EndpointSpec) -> None:
     import ray
 
@@ -186,20 +200,6 @@ def test_a_handle_asks_from_a_task_and_an_actor_without_http(spec: EndpointSpec)
     with pytest.raises(ServingError, match="the endpoint nowhere does not answer"):
         raypipe.EndpointHandle("nowhere").predict([ROW])
     ray.kill(actor)
-
-
-def test_a_large_batch_is_answered(spec: EndpointSpec) -> None:
-    reply = client.predict(spec.url, {"rows": [ROW] * 3000})
-    assert reply.status == 200
-    assert isinstance(reply.body, dict)
-    assert len(reply.body["predictions"]) == 3000  # type: ignore[arg-type]
-
-
-def test_feedback_is_in_the_log(spec: EndpointSpec) -> None:
-    reply = client.feedback(spec.url, {"labels": [{"id": "a", "label": "good"}, {"id": "b", "label": 1}]})
-    assert reply.status == 200
-    labels = [one for one in captured(spec.folder) if isinstance(one, LabelRecord)]
-    assert [(label.prediction_id, label.label) for label in labels] == [("a", "good")]
 
 
 def test_deploying_the_same_again_restarts_nothing(spec: EndpointSpec) -> None:

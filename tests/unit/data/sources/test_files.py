@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -124,13 +125,12 @@ def test_a_file_that_changes_after_it_was_listed_is_refused(tmp_path: Path) -> N
 
 
 def test_a_large_parquet_file_is_cut_between_its_row_groups(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     table = pa.table({"n": range(100)})
     parquet.write_table(table, tmp_path / "a.parquet", row_group_size=20)
     (whole,) = source(tmp_path, "parquet").pieces(None)
-    monkeypatch.setattr(files, "PIECE_ROWS", 50)
-    found = source(tmp_path, "parquet")
+    found = replace(source(tmp_path, "parquet"), piece_rows=50)
     pieces = list(found.pieces(None))
     assert [found.read(piece).num_rows for piece in pieces] == [40, 40, 20]
     assert pa.concat_tables([source(tmp_path, "parquet").read(piece) for piece in pieces]) == table
@@ -144,7 +144,7 @@ def test_a_large_parquet_file_is_cut_between_its_row_groups(
 
 @given(sizes=st.lists(st.integers(1, 120), min_size=1, max_size=20))
 def test_every_row_group_is_in_one_piece(sizes: list[int]) -> None:
-    runs = list(files._runs([size * 100_000 for size in sizes]))
+    runs = list(files._runs([size * 100_000 for size in sizes], files.PIECE_ROWS))
     assert [number for first, end in runs for number in range(first, end)] == list(range(len(sizes)))
     for first, end in runs:
         assert end - first == 1 or sum(sizes[first:end]) * 100_000 <= files.PIECE_ROWS
