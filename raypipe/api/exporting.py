@@ -25,19 +25,21 @@ def export_version(
     to: Path,
     *,
     n_captured: int = CAPTURED_ROWS,
+    with_onnx: bool = False,
     progress: Progress = silent,
 ) -> Exported:
     """Export a version, or what an alias names, into a new folder that answers without Ray.
 
     It must answer its golden rows, and up to `n_captured` rows that the endpoint answered with the version,
-    as they were answered. Raises UnknownVersion, ConfigError and ArtifactError.
+    as they were answered. `with_onnx` adds the model as an ONNX graph. Raises UnknownVersion, ConfigError and
+    ArtifactError.
     """
     from raypipe.api.scoring import named_version
     from raypipe.serving.edge.export import export
 
     found = named_version(config, registry, version)
     answered = captured_answers(config.folder, found.version, n_captured)
-    return export(config.folder, found, to, answered=answered, progress=progress)
+    return export(config.folder, found, to, answered=answered, with_onnx=with_onnx, progress=progress)
 
 
 def captured_answers(folder: PipelineHome, version: str, n_rows: int) -> list[Mapping[str, Json]]:

@@ -101,6 +101,9 @@ def export(
     captured: Annotated[
         int, typer.Option(help="How many captured rows it must answer as the endpoint did, at most.", min=0)
     ] = 500,
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="Add the model, without the transform, as an ONNX graph.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write a version as a folder that answers without Ray and without raypipe, proven on known rows."""
@@ -108,7 +111,9 @@ def export(
 
     pipeline, registry = opened(config)
     with interruptible(), shown() as progress:
-        done = export_version(pipeline, registry, version, Path(to), n_captured=captured, progress=progress)
+        done = export_version(
+            pipeline, registry, version, Path(to), n_captured=captured, with_onnx=onnx, progress=progress
+        )
     emit(done.to_json(), as_json, lambda: _export_lines(done))
 
 
@@ -123,6 +128,9 @@ def _export_lines(done: Exported) -> Iterator[str]:
         )
         left_out = f", {checked.n_refused} are no requests any more" if checked.n_refused else ""
         yield f"{n_answered} of {checked.n_rows} {kind} rows are answered as before{close}{left_out}"
+    if done.onnx is not None:
+        far = f"{done.onnx.largest_difference:.1e}"
+        yield f"model.onnx says the same of {done.onnx.n_rows} rows, within {far}"
     yield f"needs {', '.join(done.requirements)}"
     if done.code_of_yours:
         yield f"runs code that it does not hold: {', '.join(done.code_of_yours)}"

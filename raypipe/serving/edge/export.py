@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from raypipe.core.errors import ConfigError
+import msgspec
+
+from raypipe.core.errors import ArtifactError, ConfigError
 from raypipe.core.files import fsync_tree, storage_errors, write_json
 from raypipe.core.home import PipelineHome
 from raypipe.core.ids import Json, sha256_file
@@ -19,11 +22,23 @@ from raypipe.serving.edge.needs import importable, needed_packages, pinned
 from raypipe.serving.edge.proof import Checked, prove
 from raypipe.serving.edge.runtime import DESCRIPTION
 from raypipe.serving.edge.vendor import copy_modules
-from raypipe.serving.golden import GOLDEN_NAME
-from raypipe.serving.predictor import MODEL_FOLDER, load_predictor
+from raypipe.serving.golden import GOLDEN_NAME, read_golden
+from raypipe.serving.predictor import MODEL_FOLDER, Predictor, load_predictor
+from raypipe.serving.request import Hints, RequestSchema, RowError
 
 _TEMPLATES = Path(__file__).parent / "templates"
 REQUIREMENTS = "requirements.txt"
+ONNX = "model.onnx"
+ONNX_LIMIT = 1e-5
+"""How far an ONNX graph, much of it in float32, may be from the model: relative to what is beyond 1."""
+
+
+@dataclass(frozen=True)
+class OnnxChecked:
+    """On how many rows a graph was compared with the model, and the largest difference, relative beyond 1."""
+
+    n_rows: int
+    largest_difference: float
 
 
 @dataclass(frozen=True)
@@ -37,6 +52,7 @@ class Exported:
     """Import paths of code that the transform runs, and that the folder does not hold."""
     n_bytes: int
     checked: Mapping[str, Checked]
+    onnx: OnnxChecked | None = None
 
     def to_json(self) -> dict[str, Json]:
         return {
@@ -46,6 +62,7 @@ class Exported:
             "code_of_yours": list(self.code_of_yours),
             "n_bytes": self.n_bytes,
             "checked": {kind: checked.to_json() for kind, checked in self.checked.items()},
+            "onnx": None if self.onnx is None else dict(vars(self.onnx)),
         }
 
 
@@ -55,12 +72,14 @@ def export(
     to: Path,
     *,
     answered: Sequence[Mapping[str, Json]] = (),
+    with_onnx: bool = False,
     progress: Progress = silent,
 ) -> Exported:
     """Write a version into a new folder, once it has answered its golden rows and `answered` there.
 
-    Each of `answered` has `inputs` (JSON as text), `prediction` and `probabilities` (or None). Raises
-    ConfigError for a folder that holds something, ArtifactError where an answer differs.
+    Each of `answered` has `inputs` (JSON as text), `prediction` and `probabilities` (or None). `with_onnx`
+    adds the model, without the transform, as an ONNX graph. Raises ConfigError for a folder that holds
+    something, ArtifactError where an answer differs.
     """
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise ConfigError(f"--to must be a new or an empty folder. Got {str(to)!r}, which holds something.")
@@ -69,7 +88,7 @@ def export(
         shutil.rmtree(staged, ignore_errors=True)
         try:
             progress(Step("export", f"writing {version.version}"))
-            exported = _staged(home, version, staged)
+            exported = _staged(home, version, staged, answered if with_onnx else None)
             modules = importable(line.partition("==")[0] for line in exported.requirements)
             tops = [path.partition(".")[0].partition(":")[0] for path in exported.code_of_yours]
             progress(Step("export", f"answering {len(answered):,} captured rows and the golden ones"))
@@ -80,23 +99,25 @@ def export(
             staged.rename(to)
         finally:
             shutil.rmtree(staged, ignore_errors=True)
-    return Exported(
-        to, version.version, exported.requirements, exported.code_of_yours, exported.n_bytes, checked
-    )
+    return replace(exported, folder=to, checked=checked)
 
 
-def _staged(home: PipelineHome, version: ModelVersion, folder: Path) -> Exported:
+def _staged(
+    home: PipelineHome, version: ModelVersion, folder: Path, for_onnx: Sequence[Mapping[str, Json]] | None
+) -> Exported:
     source = home.model(version.version)
     manifest = verify(source, version.manifest_sha256)
-    transform = load_predictor(source, version.manifest_sha256).transform
+    predictor = load_predictor(source, version.manifest_sha256)
+    transform = predictor.transform
     shutil.copytree(source / MODEL_FOLDER, folder / MODEL_FOLDER)
+    onnx = None if for_onnx is None else _write_onnx(folder / ONNX, predictor, source, for_onnx)
     for path in _transform_files(source):
         shutil.copyfile(path, folder / path.name)
     copy_modules(folder)
     names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
     packages = needed_packages(manifest.format, transform, names)
     requirements = tuple(pinned(packages))
-    _write_texts(folder, version, requirements, transform)
+    _write_texts(folder, version, requirements, transform, onnx)
     description: dict[str, Json] = {
         "pipeline": home.name,
         "version": version.version,
@@ -108,7 +129,31 @@ def _staged(home: PipelineHome, version: ModelVersion, folder: Path) -> Exported
     }
     write_json(folder / DESCRIPTION, description)
     n_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return Exported(folder, version.version, requirements, transform.executes, n_bytes, {})
+    return Exported(folder, version.version, requirements, transform.executes, n_bytes, {}, onnx)
+
+
+def _write_onnx(
+    path: Path, predictor: Predictor, source: Path, answered: Sequence[Mapping[str, Json]]
+) -> OnnxChecked:
+    """Write the model as ONNX, once it says what the model says of the golden and the captured rows."""
+    import numpy as np
+
+    from raypipe.serving.edge.onnx_graph import run_onnx, to_onnx
+
+    data = to_onnx(predictor.model, predictor.task.n_classes, predictor.transform.feature_names)
+    schema = RequestSchema(predictor.transform.inputs, predictor.transform.ignored)
+    texts = [json.dumps(row) for row in read_golden(source).rows] + [str(one["inputs"]) for one in answered]
+    read = [schema.row(msgspec.Raw(text.encode()), Hints()) for text in texts]
+    features = predictor.transform.transform_rows([row for row in read if not isinstance(row, RowError)])
+    expected, found = predictor.model.predict(features), run_onnx(data, features)
+    far = float(np.max(np.abs(found - expected) / np.maximum(1.0, np.abs(expected))))
+    if not far <= ONNX_LIMIT:
+        raise ArtifactError(
+            f"the ONNX graph must say what the model says, within {ONNX_LIMIT:g}. "
+            f"Got a difference of {far:g}."
+        )
+    path.write_bytes(data)
+    return OnnxChecked(len(features), far)
 
 
 def _transform_files(source: Path) -> list[Path]:
@@ -117,7 +162,11 @@ def _transform_files(source: Path) -> list[Path]:
 
 
 def _write_texts(
-    folder: Path, version: ModelVersion, requirements: Sequence[str], transform: FittedTransform
+    folder: Path,
+    version: ModelVersion,
+    requirements: Sequence[str],
+    transform: FittedTransform,
+    onnx: OnnxChecked | None,
 ) -> None:
     shutil.copyfile(_TEMPLATES / "score.py.txt", folder / "score.py")
     (folder / REQUIREMENTS).write_text("".join(f"{line}\n" for line in requirements), encoding="utf-8")
@@ -128,6 +177,13 @@ def _write_texts(
     )
     text = (_TEMPLATES / "README.md").read_text(encoding="utf-8")
     text = text.replace("{version}", version.version).replace("{pipeline}", version.pipeline)
-    text = text.replace("{columns}", columns)
+    text = text.replace("{columns}", columns).replace("{onnx}", _about_onnx(onnx))
     text = text.replace("{code}", f"\nIt runs code that you bring on the path:{code}\n" if code else "")
     (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def _about_onnx(onnx: OnnxChecked | None) -> str:
+    if onnx is None:
+        return ""
+    told = (_TEMPLATES / "onnx.md").read_text(encoding="utf-8")
+    return told.replace("{n_rows}", f"{onnx.n_rows:,}").replace("{far}", f"{onnx.largest_difference:.1e}")

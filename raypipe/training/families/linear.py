@@ -65,22 +65,22 @@ class LinearModel:
 
     def __init__(self, description: Description, coefficients: ArrayLike, intercept: ArrayLike) -> None:
         self.description = description
-        self._coefficients = np.array(coefficients, dtype=np.float64, order="C")
-        self._intercept = np.array(intercept, dtype=np.float64)
+        self.coefficients = np.array(coefficients, dtype=np.float64, order="C")
+        self.intercept = np.array(intercept, dtype=np.float64)
         shape = (description.n_outputs, description.n_features)
-        if self._coefficients.shape != shape or self._intercept.shape != shape[:1]:
-            found = f"{self._coefficients.shape} and {self._intercept.shape}"
+        if self.coefficients.shape != shape or self.intercept.shape != shape[:1]:
+            found = f"{self.coefficients.shape} and {self.intercept.shape}"
             raise ValueError(
                 f"coefficients and intercepts must have the shapes {shape} and {shape[:1]}. Got {found}"
             )
-        if not (np.isfinite(self._coefficients).all() and np.isfinite(self._intercept).all()):
+        if not (np.isfinite(self.coefficients).all() and np.isfinite(self.intercept).all()):
             raise ValueError("coefficients and intercepts must be finite")
 
     def predict(self, features: Float32Matrix) -> Float64Array:
         check_width(features, self.description.n_features)
         # A product of matrices adds up a row otherwise in a batch than alone; a dot product does not.
         rows = np.ascontiguousarray(features, np.float64)[:, None, :]
-        scores: Float64Array = np.vecdot(rows, self._coefficients) + self._intercept
+        scores: Float64Array = np.vecdot(rows, self.coefficients) + self.intercept
         if self.description.kind == "ridge":
             return scores[:, 0]
         return self._widened(_probabilities(scores))
@@ -98,7 +98,7 @@ class LinearModel:
         from safetensors.numpy import save_file
 
         with storage_errors(folder):
-            save_file({"coefficients": self._coefficients, "intercept": self._intercept}, folder / _NUMBERS)
+            save_file({"coefficients": self.coefficients, "intercept": self.intercept}, folder / _NUMBERS)
         write_json(folder / _DESCRIPTION, asdict(self.description))
 
     @staticmethod

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _WEIGHTS = "model.safetensors"
 _ARCHITECTURE = "architecture.json"
-_MAX_INPUT = 10.0
+MAX_INPUT = 10.0
 """Standardised inputs are cut here, so that one wild value does not swamp the row."""
 _MAX_ROWS_AT_ONCE = 16_384
 _ROWS_TOGETHER = 16
@@ -59,6 +59,15 @@ class TorchMlpModel:
         self._mean = mean
         self._factor = factor
 
+    @property
+    def architecture(self) -> Architecture:
+        return self._architecture
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return the weights under `network.`, and the `mean` and `factor` of the inputs."""
+        weights = {f"network.{name}": tensor for name, tensor in self._network.state_dict().items()}
+        return {**weights, "mean": self._mean, "factor": self._factor}
+
     def predict(self, features: Float32Matrix) -> Float64Array:
         import torch
 
@@ -82,9 +91,8 @@ class TorchMlpModel:
     def save(self, folder: Path) -> None:
         from safetensors.torch import save_file
 
-        tensors = {f"network.{name}": tensor for name, tensor in self._network.state_dict().items()}
         with storage_errors(folder):
-            save_file({**tensors, "mean": self._mean, "factor": self._factor}, folder / _WEIGHTS)
+            save_file(self.tensors(), folder / _WEIGHTS)
         write_json(folder / _ARCHITECTURE, asdict(self._architecture))
 
     @staticmethod
@@ -125,7 +133,7 @@ def layers(architecture: Architecture) -> torch.nn.Sequential:
 
 def standardised(features: torch.Tensor, mean: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
     """Return `(features - mean) * factor`, cut to ten standard deviations."""
-    return ((features - mean) * factor).clamp_(-_MAX_INPUT, _MAX_INPUT)
+    return ((features - mean) * factor).clamp_(-MAX_INPUT, MAX_INPUT)
 
 
 class TorchMlpFamily:

@@ -38,6 +38,10 @@ class XgboostModel:
         raw = self._booster.inplace_predict(features, validate_features=False).astype(np.float64)
         return np.column_stack([1.0 - raw, raw]) if self._n_classes == 2 else raw
 
+    def as_json(self) -> bytes:
+        """Return the model in XGBoost's JSON."""
+        return bytes(self._booster.save_raw("json"))
+
     def save(self, folder: Path) -> None:
         with storage_errors(folder):
             self._booster.save_model(folder / _FILE)
