@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from raypipe.api.data import PipelineData
 from raypipe.api.status import Status, endpoint_spec, read_status
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from raypipe.data.versions import DataVersion
     from raypipe.runtime.connection import Connection
     from raypipe.runtime.state import Cluster
+    from raypipe.serving.batch.places import Place
+    from raypipe.serving.batch.run import Scored
+    from raypipe.serving.edge.export import Exported
 
 _OPEN = "whoever reaches {} is answered: serving.auth is off, so that no token is asked for."
 Rows: TypeAlias = "Sequence[Mapping[str, Value]] | pd.DataFrame"
@@ -164,6 +167,38 @@ class Pipeline:
         if version is None:
             raise UnknownVersion(f"{name} has no version yet; run the pipeline first.")
         return answer_rows(self.config.folder, self.registry.model_version(name, version), _as_mappings(rows))
+
+    def score(
+        self,
+        place: str | Place,
+        to: str | Path,
+        *,
+        version: str = CHAMPION,
+        keep: Sequence[str] = (),
+        on: Literal["auto", "local", "ray"] = "auto",
+    ) -> Scored:
+        """Answer all rows of a file, folder, glob, URL or table into a folder, with the endpoint's numbers.
+
+        Called again after it was stopped, it scores only what is missing. Raises RaypipeError.
+        """
+        from raypipe.api.scoring import job_of, score_to_folder
+        from raypipe.serving.batch.places import Place
+
+        found = Place(place) if isinstance(place, str) else place
+        job = job_of(self.config, self.registry, found, version, keep)
+        return score_to_folder(self.config, job, Path(to), on=on, progress=self._progress)
+
+    def export(self, version: str, to: str | Path, *, with_onnx: bool = False) -> Exported:
+        """Write a version into a new folder that answers without Ray, proven on known rows.
+
+        Raises UnknownVersion, ConfigError for a folder that holds something, and ArtifactError where the
+        folder answers otherwise than the endpoint did.
+        """
+        from raypipe.api.exporting import export_version
+
+        return export_version(
+            self.config, self.registry, version, Path(to), with_onnx=with_onnx, progress=self._progress
+        )
 
     @property
     def data(self) -> PipelineData:

@@ -8,11 +8,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from raypipe.api.pipeline import load
+from raypipe.cli.main import app
+from raypipe.config.load import load_config
 from raypipe.core.clock import SystemClock
 from raypipe.core.errors import ArtifactError, ConfigError
 from raypipe.core.home import Home, PipelineHome
 from raypipe.core.ids import Json
+from raypipe.data.committer import commit_once
 from raypipe.registry.store import Registry
 from raypipe.registry.values import ModelVersion
 from raypipe.serving.config import CaptureSettings, ServingSettings
@@ -146,3 +151,35 @@ def test_what_the_folder_does_not_name_cannot_be_imported(
     monkeypatch.setattr("raypipe.serving.edge.needs._BY_FORMAT", {})
     with pytest.raises(ArtifactError, match=r"does not run by itself: .*No module named 'safetensors'"):
         export(folder, registered(folder, "linear"), folder.root.parent / "edge")
+
+
+def test_the_command_exports_what_answers_captured_rows_as_the_endpoint_did(
+    tmp_path: Path,
+) -> None:
+    config = tmp_path / "raypipe.yaml"
+    config.write_text(
+        "name: tiny\nhome: home\n"
+        "data: {sources: [{name: a, format: csv, path: a.csv}], label: y, drop: [colour]}\n"
+        "serving: {capture: {redact: {colour: mask}}}\n"
+    )
+    loaded = load_config(config)
+    loaded.root.prepare()
+    registry = Registry(loaded.root.registry_url, SystemClock())
+    version = register_tiny_version(registry, loaded.folder, model=trained_tiny_model("linear", TINY_TASK))
+    write_pointer(loaded.folder.pointer, Pointer(version.version, version.manifest_sha256, 1))
+    registry.set_alias("tiny", "champion", "v1", reason="the first")
+    for replica, settings in (("r1", ServingSettings()), ("r2", loaded.serving)):
+        endpoint = build_app(
+            EndpointSpec("tiny", loaded.root.root, settings), replica, SystemClock()
+        ).endpoint
+        answers(endpoint, asked(30))
+        endpoint.close()
+        commit_once(loaded.folder)
+    done = load(config).export("champion", tmp_path / "edge")
+    found = done.checked["captured"]
+    assert (found.n_rows, found.n_exact, found.n_refused) == (60, 30, 30)
+    told = CliRunner().invoke(
+        app, ["export", "v1", str(config), "--to", str(tmp_path / "b"), "--captured", "7"]
+    )
+    assert "7 captured rows are answered as before" in told.stdout
+    assert "needs numpy==" in told.stdout
