@@ -30,7 +30,7 @@ ToOption = Annotated[
 ]
 KeepOption = Annotated[
     list[str] | None,
-    typer.Option("--keep", help="A column of the input to stand beside the answers; may be repeated."),
+    typer.Option("--keep", help="A column to stand beside the answers; may be repeated.", metavar="COLUMN"),
 ]
 
 
