@@ -100,7 +100,7 @@ class EndpointApp:
         `route` is predict or feedback. Whoever calls bounds how many come at once.
         """
         if len(body) > self._max_body_bytes:
-            return self._too_large()
+            return await self._too_large(None)
         answer = {"predict": self._endpoint.predict, "feedback": self._endpoint.feedback}[route]
         if body.count(b"{") <= MAX_INLINE_OBJECTS:
             return self._answer(answer, body)
