@@ -286,3 +286,17 @@ def test_processing_over_ray_writes_the_same(monkeypatch: pytest.MonkeyPatch) ->
     found = list(measured.run(["raypipe", "raypipe-ray", "ray-map", "ray-chain"], n_rows=60_000, n_times=1))
     assert found[1][1] == "equal to the bit"
     assert all(said.startswith("equal") for _, said in found[2:]), found
+
+
+def test_the_contract_is_measured_and_its_rules_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(FOLDER.parent)
+    measured = part("benchmarks.contract", "__main__")
+    (line,) = measured.run(["raypipe"], n_rows=20_000, n_times=1, venvs=tmp_path)
+    name, seconds, _, *counts = (cell.strip() for cell in line.strip(" |\n").split("|"))
+    assert name == "raypipe" and float(seconds) >= 0
+    assert counts == ["20"] * 5
+    found = part("benchmarks.contract", "peers.keys").measure(40_000)
+    assert found["n_repeated"] == 1 and found["n_found"] == 10_000
+    assert found["disk_mb"] == pytest.approx(24 * 50_000 / 1e6)

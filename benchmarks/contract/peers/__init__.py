@@ -1,0 +1,1 @@
+"""The same five rules, as each peer says them."""
