@@ -63,11 +63,15 @@ def suggest(folder: PipelineHome, version: DataVersion, settings: DataSettings) 
     """Propose rules that all rows of a version keep; raises DataError where they are gone."""
     profile = version_profile(folder, version)
     computed = None if isinstance(settings.label, str) else settings.label.name
+    # The profile does not know rows without a label, and they lack other values as well.
+    seen_in_part = version.n_unlabelled > 0
     columns = [
         found
         for one in profile.columns
         if one.name != computed and _can_stand_in_yaml(one.name)
-        for found in _of_column(one, is_filled=one.name in (settings.label_name, settings.time))
+        for found in _of_column(
+            one, is_filled=seen_in_part or one.name in (settings.label_name, settings.time)
+        )
     ]
     return Suggestion(
         version.id,

@@ -174,6 +174,15 @@ def test_what_is_proposed_says_why(tmp_path: Path) -> None:
     assert declared.contract.unique[0].by == ("id",)
 
 
+def test_rows_that_were_left_out_may_miss_what_others_have(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    table = pa.table({"x": [1, None], "y": [1, None]})
+    text, declared = proposed(lake, lake.ingest(SourceInMemory("s", [table])))
+    assert "nullable" not in text
+    again = lake.ingest(SourceInMemory("s", [table]), contract=declared.contract.model_dump())
+    assert (again.n_rows, again.n_unlabelled, again.broken) == (1, 1, ())
+
+
 def test_a_declared_key_that_repeats_is_not_proposed(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     version = lake.ingest(SourceInMemory("s", [pa.table({"a": [1, 1], "b": [1, 2], "y": [1, 1]})]))
