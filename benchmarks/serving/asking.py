@@ -34,16 +34,18 @@ class Asked:
 class Asking:
     """Sends one body again and again on so many connections, from `start` to `stop`.
 
-    A `patient` one waits for as long as a refusal says before it asks again.
+    Each waits for `pause_s` after an answer, and a `patient` one for as long as a refusal says.
     """
 
-    def __init__(self, url: str, body: bytes, connections: int, *, patient: bool = False) -> None:
+    def __init__(
+        self, url: str, body: bytes, connections: int, *, patient: bool = False, pause_s: float = 0.0
+    ) -> None:
         parts = urlsplit(url)
         self._host, self._port = parts.hostname or "", parts.port or 80
         head = f"POST {parts.path} HTTP/1.1\r\nhost: {parts.netloc}\r\ncontent-type: application/json\r\n"
         self._request = f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
         self._n_connections = connections
-        self._is_patient = patient
+        self._is_patient, self._pause_s = patient, pause_s
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._ask_all()), daemon=True)
         self.answers: deque[Asked] = deque()
@@ -74,9 +76,13 @@ class Asking:
         loop = asyncio.get_running_loop()
         lost: asyncio.Future[None] = loop.create_future()
         over, no_more = self._stopping.is_set, partial(lost.set_result, None)
-        connection = _Connection(self._request, self.answers.append, over, no_more, self._is_patient)
+        connection = _Connection(self._request, self.answers.append, over, no_more, self._wait_s)
         await loop.create_connection(lambda: connection, self._host, self._port)
         await lost
+
+    def _wait_s(self, answer: Asked) -> float:
+        told_s = answer.again_in_s if self._is_patient else None
+        return self._pause_s if told_s is None else told_s
 
 
 class _Connection(asyncio.Protocol):
@@ -88,9 +94,9 @@ class _Connection(asyncio.Protocol):
         took: Callable[[Asked], None],
         is_over: Callable[[], bool],
         lost: Callable[[], None],
-        is_patient: bool,
+        wait_s: Callable[[Asked], float],
     ) -> None:
-        self._is_patient = is_patient
+        self._wait_s = wait_s
         self._request, self._took, self._is_over, self._lost = request, took, is_over, lost
         self._sent = 0.0
         self._waits = False
@@ -111,11 +117,11 @@ class _Connection(asyncio.Protocol):
         version = _VERSION.search(body)
         status = int(head[9:12])
         again = _AGAIN.search(head)
-        wait_s = int(again[1]) if again else None
-        self._took(
-            Asked(self._sent, time.monotonic(), status, version[1].decode() if version else "", wait_s)
-        )
-        if wait_s and self._is_patient:
+        again_in_s = int(again[1]) if again else None
+        named = version[1].decode() if version else ""
+        answer = Asked(self._sent, time.monotonic(), status, named, again_in_s)
+        self._took(answer)
+        if wait_s := self._wait_s(answer):
             asyncio.get_running_loop().call_later(wait_s, self._next)
         else:
             self._next()

@@ -2,6 +2,7 @@
 
     .venv/bin/python -m benchmarks.swaps                        # one replica and four, about 3 minutes
     .venv/bin/python -m benchmarks.swaps --replicas 1 --swaps 100
+    .venv/bin/python -m benchmarks.swaps --pause-ms 20          # not at the limit of what the CPUs can do
 
 It brings up an endpoint of its own with two versions of the model of `benchmarks.serving`, and takes it away
 at the end. The peer, in the same run, is the same load without a swap.

@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--replicas", type=int, action="append", help="1 and 4 by default")
     parser.add_argument("--swaps", type=int, default=20)
     parser.add_argument("--connections", type=int, default=CONNECTIONS)
+    parser.add_argument("--pause-ms", type=float, default=0.0, help="of each connection, after an answer")
     parser.add_argument("--port", type=int, default=8000)
     asked = parser.parse_args()
     sys.stdout.write(HEAD)
@@ -47,16 +48,14 @@ def main() -> None:
         replicas = {"min": n_replicas, "max": n_replicas, "cpus": round(0.8 / n_replicas, 2)}
         with ours.endpoint(asked.port, replicas=replicas) as (server, place):
             body = model.body(server.template, 1)
-            sys.stdout.write(line(n_replicas, *measure(place, body, asked.connections, asked.swaps)))
+            load = Asking(f"{place.url}/predict", body, asked.connections, pause_s=asked.pause_ms / 1e3)
+            sys.stdout.write(line(n_replicas, *measure(place, load, asked.swaps)))
             sys.stdout.flush()
 
 
-def measure(
-    place: Place, body: bytes, connections: int, n_swaps: int
-) -> tuple[Sequence[Asked], Sequence[Swap], float, float]:
+def measure(place: Place, load: Asking, n_swaps: int) -> tuple[Sequence[Asked], Sequence[Swap], float, float]:
     """Return the answers without a swap, the swaps, and the replicas' MB after the first ones and at last."""
     versions = (ours.register_model(place), "v2")
-    load = Asking(f"{place.url}/predict", body, connections)
     load.start()
     swaps: list[Swap] = []
     before_mb = 0.0
