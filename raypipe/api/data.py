@@ -161,7 +161,7 @@ class PipelineData:
         """Return the versions that models and runs need, each with the reason."""
         from raypipe.training.kept import begun
 
-        models = self.registry.model_versions(self.config.name)
+        models = self.registry.model_versions(self.config.name, removed=True)
         done = {model.run for model in models}
         runs = {
             data: f"the run {run} began on it and is not over"
@@ -169,7 +169,8 @@ class PipelineData:
             if run not in done
         }
         # Of several models the oldest is named.
-        return runs | {one.data_version: f"{one.version} was trained on it" for one in models}
+        there = (one for one in models if one.removed_at is None)
+        return runs | {one.data_version: f"{one.version} was trained on it" for one in there}
 
     @property
     def _versions(self) -> PipelineVersions:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from raypipe.api.data import PipelineData
+from raypipe.api.models import PipelineModels
 from raypipe.api.status import Status, endpoint_spec, read_status
 from raypipe.config.load import load_config, parse_config
 from raypipe.config.settings import Config
@@ -204,6 +205,11 @@ class Pipeline:
     def data(self) -> PipelineData:
         """The data versions: to read and compare any of them, and to clear away old ones."""
         return PipelineData(self.config, self.registry, self._clock, self._progress)
+
+    @property
+    def models(self) -> PipelineModels:
+        """The model versions: to pin, compare and remove any of them."""
+        return PipelineModels(self.config, self.registry, self._clock, self._progress)
 
     def status(self) -> Status:
         """Return what is so at this moment."""

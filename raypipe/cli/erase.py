@@ -99,5 +99,5 @@ def _model_lines(found: Erased) -> Iterator[str]:
     if found.models:
         yield (
             "models stay as they are: `raypipe run` learns one without those rows; once that is promoted, "
-            "the folder of one that holds some may be deleted."
+            "`raypipe models remove VERSION` deletes one that learned from them."
         )

@@ -7,23 +7,27 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from raypipe.cli import removal
 from raypipe.cli.output import DEFAULT_CONFIG, ConfigArgument, JsonOption, emit, opened, table
 from raypipe.core.ids import Json
+from raypipe.registry.models import removal_of
 from raypipe.registry.values import ModelVersion
 
 if TYPE_CHECKING:
     from raypipe.data.versions import DataVersion, Erasure
+    from raypipe.registry.store import Registry
     from raypipe.training.importance import ColumnImportance, Importance
     from raypipe.training.leaderboard import Interval, Leaderboard, LeaderboardEntry
 
 app = typer.Typer(help="Model versions: what was learned.", no_args_is_help=True)
+removal.add_to(app)
 
 
 @app.command("list")
 def list_models(config: ConfigArgument = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
-    """List the model versions, newest first, with their test scores."""
+    """List the model versions, newest first, with their test scores; also those that were removed."""
     pipeline, registry = opened(config)
-    versions = registry.model_versions(pipeline.name)
+    versions = registry.model_versions(pipeline.name, removed=True)
     names = names_of(registry.aliases(pipeline.name))
     emit([_as_json(version, names) for version in versions], as_json, lambda: _list(versions, names))
 
@@ -38,7 +42,7 @@ def show(
     from raypipe.training.importance import read_importance
 
     pipeline, registry = opened(config)
-    found = registry.model_version(pipeline.name, version)
+    found = _also_removed(registry, pipeline.name, version)
     names = names_of(registry.aliases(pipeline.name))
     folder = pipeline.folder.model(version)
     weighed = read_importance(folder)
@@ -69,6 +73,13 @@ def importance(
     registry.model_version(pipeline.name, version)
     found = read_importance(pipeline.folder.model(version))
     emit(None if found is None else found.to_json(), as_json, lambda: _importance(version, found))
+
+
+def _also_removed(registry: Registry, pipeline: str, version: str) -> ModelVersion:
+    """Return a version, also one of which only the record is left; raises UnknownVersion."""
+    versions = registry.model_versions(pipeline, removed=True)
+    found = next((one for one in versions if one.version == version), None)
+    return found or registry.model_version(pipeline, version)
 
 
 def erased_since(model: ModelVersion, data: DataVersion | None) -> tuple[Erasure, ...]:
@@ -167,6 +178,9 @@ def _as_json(version: ModelVersion, names: Mapping[str, str]) -> dict[str, Json]
         "data_version": version.data_version,
         "run": version.run,
         "manifest_sha256": version.manifest_sha256,
+        "removed_at": None if version.removed_at is None else version.removed_at.isoformat(),
+        "removed_reason": version.removed_reason,
+        "pin": version.pin,
     }
 
 
@@ -185,10 +199,11 @@ def _list(versions: tuple[ModelVersion, ...], names: Mapping[str, str]) -> Itera
             version.family,
             f"{board.metric} {interval(board.best.test)}",
             version.data_version,
+            "removed" if version.removed_at else "" if version.pin is None else "pinned",
         )
         for version, board in zip(versions, boards, strict=True)
     ]
-    yield from table(("version", "alias", "created", "family", "test score", "data version"), rows)
+    yield from table(("version", "alias", "created", "family", "test score", "data version", ""), rows)
 
 
 def _show(
@@ -204,12 +219,17 @@ def _show(
     alias = names.get(version.version)
     yield f"{version.version}{f' ({alias})' if alias else ''}: {version.family}, kept as {version.format}"
     yield f"created {version.created_at:%Y-%m-%d %H:%M:%S} UTC by run {version.run} on {version.data_version}"
+    if version.removed_at is not None:
+        yield f"{removal_of(version)}; what is left is this record"
+    if version.pin is not None:
+        yield f"pinned{f': {version.pin}' if version.pin else ''}"
     for one in erased:
         yield (
             f"learned from {one.n_rows:,} rows of people that were erased on {one.at:%Y-%m-%d %H:%M:%S} UTC "
             f"({one.id}): {one.reason}"
         )
-    yield f"files and card: {folder}"
+    if version.removed_at is None:
+        yield f"files and card: {folder}"
     yield f"manifest sha256: {version.manifest_sha256}"
     yield ""
     yield from leaderboard_lines(Leaderboard.from_json(version.metrics))

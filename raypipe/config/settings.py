@@ -14,6 +14,7 @@ from raypipe.data.sources.places import HIDDEN
 from raypipe.monitoring.config import MonitoringSettings
 from raypipe.policy.config import RetrainingSettings
 from raypipe.processing.config import ProcessingSettings
+from raypipe.registry.config import RegistrySettings
 from raypipe.serving.config import ServingSettings
 from raypipe.training.config import TrainingSettings
 
@@ -42,6 +43,7 @@ class Config(Settings):
     data: DataSettings
     processing: ProcessingSettings = ProcessingSettings()
     training: TrainingSettings = TrainingSettings()
+    registry: RegistrySettings = RegistrySettings()
     serving: ServingSettings = ServingSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     retraining: RetrainingSettings = RetrainingSettings()

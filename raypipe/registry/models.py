@@ -20,6 +20,11 @@ from raypipe.registry.manifest import FileDigest, ManifestDraft, write_manifest
 from raypipe.registry.values import ModelVersion
 
 _COLUMNS = "pipeline, number, manifest_sha256, created_at, data_version, run, family, format, metrics"
+_MARKED = (
+    "SELECT m.pipeline, m.number, manifest_sha256, created_at, data_version, run, family, format, metrics, "
+    "removed_at, removed_reason, pin FROM raypipe_model_versions m LEFT JOIN raypipe_model_marks k "
+    "ON k.pipeline = m.pipeline AND k.number = m.number WHERE m.pipeline = :pipeline"
+)
 _VERSION = re.compile(r"v([1-9][0-9]{0,17})")
 
 
@@ -67,35 +72,55 @@ def register(session: Session, entry: Registration, at: datetime, disk: Disk) ->
 
 
 def model_versions(session: Session, pipeline: str) -> tuple[ModelVersion, ...]:
-    """Return the versions of a pipeline, newest first."""
-    rows = session.rows(
-        f"SELECT {_COLUMNS} FROM raypipe_model_versions WHERE pipeline = :pipeline ORDER BY number DESC",
-        pipeline=pipeline,
-    )
+    """Return the versions of a pipeline, newest first, also those that were removed."""
+    rows = session.rows(f"{_MARKED} ORDER BY m.number DESC", pipeline=pipeline)
     return tuple(_model(row) for row in rows)
 
 
 def model_version(session: Session, pipeline: str, version: str) -> ModelVersion:
-    """Return one version; raises UnknownVersion, naming those there are."""
-    match = _VERSION.fullmatch(version)
+    """Return a version that is there; raises UnknownVersion for others, naming those there are."""
     rows = session.rows(
-        f"SELECT {_COLUMNS} FROM raypipe_model_versions WHERE pipeline = :pipeline AND number = :number",
-        pipeline=pipeline,
-        number=int(match[1]) if match else 0,
+        f"{_MARKED} AND m.number = :number", pipeline=pipeline, number=number_of(version) or 0
     )
-    if not rows:
-        known = ", ".join(model.version for model in model_versions(session, pipeline)[:10]) or "none yet"
-        raise UnknownVersion(
-            f"the version of {pipeline} must be one of its models ({known}). Got {version!r}."
-        )
-    return _model(rows[0])
+    found = _model(rows[0]) if rows else None
+    if found is not None and found.removed_at is None:
+        return found
+    there = [one.version for one in model_versions(session, pipeline) if one.removed_at is None]
+    known = ", ".join(there[:10]) or ("none yet" if found is None else "all were removed")
+    got = repr(version) if found is None else f"{version!r}, which {removal_of(found)}"
+    raise UnknownVersion(f"the version of {pipeline} must be one of its models ({known}). Got {got}.")
+
+
+def number_of(version: str) -> int | None:
+    """Return the number in a version's name; None for what is no such name."""
+    match = _VERSION.fullmatch(version)
+    return int(match[1]) if match else None
+
+
+def removal_of(model: ModelVersion) -> str:
+    """Say when a version was removed, and why; empty for one that was not."""
+    if model.removed_at is None:
+        return ""
+    reason = f": {model.removed_reason}" if model.removed_reason else ""
+    return f"was removed on {model.removed_at:%Y-%m-%d %H:%M:%S} UTC{reason}"
 
 
 def _model(row: Row) -> ModelVersion:
-    pipeline, number, digest, created_at, data_version, run, family, format, metrics = row
-    at = datetime.fromisoformat(created_at)
+    pipeline, number, digest, created_at, data_version, run, family, format, metrics, *marks = row
+    removed_at, reason, pin = marks
     return ModelVersion(
-        pipeline, f"v{number}", digest, at, data_version, run, family, format, json.loads(metrics)
+        pipeline,
+        f"v{number}",
+        digest,
+        datetime.fromisoformat(created_at),
+        data_version,
+        run,
+        family,
+        format,
+        json.loads(metrics),
+        None if removed_at is None else datetime.fromisoformat(removed_at),
+        reason or "",
+        pin,
     )
 
 

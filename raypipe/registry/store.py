@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,11 +11,11 @@ from raypipe.core.clock import Clock
 from raypipe.core.errors import RegistryError
 from raypipe.core.files import LOCAL_DISK, Disk, fsync_tree, storage_errors
 from raypipe.core.ids import Json
-from raypipe.registry import aliases, datasets, ledger, runs
+from raypipe.registry import aliases, datasets, ledger, marks, runs
 from raypipe.registry import models as model_rows
 from raypipe.registry.database import EmptySession, Session, open_database, read_mounts
 from raypipe.registry.manifest import ManifestDraft, digest_files
-from raypipe.registry.tables import check, create
+from raypipe.registry.tables import NEWEST_TABLE, SCHEMA_TABLE, check, create
 from raypipe.registry.values import ANYTHING, AliasChange, Anything, LedgerEntry, ModelVersion, Run, RunStatus
 
 if TYPE_CHECKING:
@@ -85,14 +85,34 @@ class Registry:
             return model_rows.register(session, entry, self._clock.now(), self._disk)
 
     def model_version(self, pipeline: str, version: str) -> ModelVersion:
-        """Return a model version; raises UnknownVersion, naming those there are."""
+        """Return a model version whose files are there; raises UnknownVersion, naming those there are."""
         with self._read() as session:
             return model_rows.model_version(session, pipeline, version)
 
-    def model_versions(self, pipeline: str) -> tuple[ModelVersion, ...]:
-        """Return the model versions of a pipeline, newest first."""
+    def model_versions(self, pipeline: str, *, removed: bool = False) -> tuple[ModelVersion, ...]:
+        """Return the model versions of a pipeline, newest first; with `removed` also those that were."""
         with self._read() as session:
-            return model_rows.model_versions(session, pipeline)
+            found = model_rows.model_versions(session, pipeline)
+        return found if removed else tuple(one for one in found if one.removed_at is None)
+
+    def pin_model(self, pipeline: str, version: str, note: str) -> None:
+        """Keep a version from being removed; raises UnknownVersion."""
+        with self._write() as session:
+            marks.pin(session, pipeline, version, note, self._clock.now())
+
+    def unpin_model(self, pipeline: str, version: str) -> None:
+        """Take a version's pin away; raises UnknownVersion, and RegistryError where it has none."""
+        with self._write() as session:
+            marks.unpin(session, pipeline, version, self._clock.now())
+
+    def remove_models(self, pipeline: str, versions: Sequence[str], *, reason: str, as_of: int) -> None:
+        """Call versions removed, all or none; their files are the caller's to delete, and only then.
+
+        `as_of` is the number of the ledger's last entry by which the caller decided: raises StaleEpoch where
+        something was written since, RegistryError for a version that is pinned or that an alias names.
+        """
+        with self._write() as session:
+            marks.remove(session, pipeline, versions, reason, as_of, self._clock.now())
 
     def set_alias(
         self,
@@ -190,9 +210,12 @@ class Registry:
 
     @contextmanager
     def _read(self) -> Iterator[Session]:
-        if not self._checked and not self._database.has_table("raypipe_schema"):
+        if not self._checked and not self._database.has_table(SCHEMA_TABLE):
             yield EmptySession()
             return
+        if not self._checked and not self._database.has_table(NEWEST_TABLE):
+            with self._write():
+                pass  # Opened by its first writer of this release, it gets what it lacks.
         with self._database.read() as session:
             check(session, self._database.name)
             yield session

@@ -10,6 +10,9 @@ from raypipe.core.errors import RegistryError
 from raypipe.registry.database import Session
 
 SCHEMA_VERSION = 2
+SCHEMA_TABLE = "raypipe_schema"
+NEWEST_TABLE = "raypipe_model_marks"
+"""Added since without a new schema: a database of before gets it when it is opened."""
 
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS raypipe_schema (
@@ -40,6 +43,13 @@ _TABLES = (
         family TEXT NOT NULL,
         format TEXT NOT NULL,
         metrics TEXT NOT NULL,
+        PRIMARY KEY (pipeline, number))""",
+    """CREATE TABLE IF NOT EXISTS raypipe_model_marks (
+        pipeline TEXT NOT NULL,
+        number BIGINT NOT NULL,
+        removed_at TEXT,
+        removed_reason TEXT NOT NULL,
+        pin TEXT,
         PRIMARY KEY (pipeline, number))""",
     """CREATE TABLE IF NOT EXISTS raypipe_aliases (
         pipeline TEXT NOT NULL,

@@ -35,6 +35,11 @@ class ModelVersion:
     family: str
     format: str
     metrics: Json
+    removed_at: datetime | None = None
+    """When its files were given up; what is left is this record."""
+    removed_reason: str = ""
+    pin: str | None = None
+    """Why it must not be removed, as a person said, maybe in no words; None where it is not pinned."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TypeAlias
 
 from raypipe.core.errors import ArtifactError, ServingError, StaleEpoch, UnknownVersion
@@ -11,6 +12,7 @@ from raypipe.core.home import PipelineHome
 from raypipe.core.ids import Json
 from raypipe.core.progress import Progress, Step, silent
 from raypipe.registry.manifest import verify
+from raypipe.registry.models import removal_of
 from raypipe.registry.store import Registry
 from raypipe.registry.values import AliasChange
 from raypipe.serving.client import wait_for_epoch
@@ -95,10 +97,16 @@ class Releases:
     ) -> Release:
         """Go from the champion `expected` back to the one before it; a repeat goes back no further.
 
-        Raises UnknownVersion if no other was released before, and what `promote` does.
+        Versions that were removed are passed over. Raises UnknownVersion if no other was released before
+        that is there, and what `promote` does.
         """
         target = self._back_from(expected)
         return self.promote(target, expected=expected, reason=reason, epoch=epoch, follow=follow)
+
+    def way_back(self) -> str | None:
+        """Return the version that a rollback would go back to now; None where there is none."""
+        versions = [change.version for change in reversed(self._changes())]
+        return next(reversed(self._ways_back(versions)), None)
 
     def point_again(self) -> Pointer:
         """Write the pointer to the champion anew, where a crash or a hand left it behind the registry."""
@@ -126,15 +134,32 @@ class Releases:
         versions = [change.version for change in reversed(changes)]
         if versions[-1:] == [expected]:
             return self._before(versions)
-        if changes and changes[0].previous == expected and undone(versions[:-1])[-2:-1] == versions[-1:]:
+        was = changes[0].previous if changes else None
+        if was == expected and self._ways_back(versions[:-1])[-1:] == versions[-1:]:
             return versions[-1]
         raise self._stale(next(iter(changes), None), expected, None)
 
     def _before(self, versions: Sequence[str]) -> str:
-        standing = undone(versions)
-        if len(standing) < 2:
-            raise UnknownVersion(f"{self.folder.name} has had no other champion to roll back to.")
-        return standing[-2]
+        removed = self._removed()
+        gone = list(takewhile(removed.__contains__, reversed(undone(versions)[:-1])))
+        said = "; ".join(f"{one} {removed[one]}" for one in gone)
+        back = next(reversed(self._ways_back(versions)), None)
+        if back is None:
+            but = f": {said}" if said else ""
+            raise UnknownVersion(f"{self.folder.name} has had no other champion to roll back to{but}.")
+        if said:
+            self.progress(Step("release", f"back to {back}, as {said}"))
+        return back
+
+    def _ways_back(self, versions: Sequence[str]) -> list[str]:
+        """Return what could be gone back to from the last of these releases, oldest first."""
+        removed = self._removed()
+        return [one for one in undone(versions)[:-1] if one not in removed]
+
+    def _removed(self) -> dict[str, str]:
+        """Return the versions that were removed, each with when and why."""
+        versions = self.registry.model_versions(self.folder.name, removed=True)
+        return {one.version: removal_of(one) for one in versions if one.removed_at is not None}
 
     def _stale(self, newest: AliasChange | None, expected: str | None, epoch: int | None) -> StaleEpoch:
         found = f"{newest.version}, epoch {newest.epoch}" if newest else "none"

@@ -75,7 +75,7 @@ def free_name(config: Config, registry: Registry) -> str:
     """Return a name of which no version exists: what a replay has played, another one must not learn from."""
     stem = f"{config.name[:30]}-replay"
     number = 1
-    while registry.model_versions(name := stem if number == 1 else f"{stem}-{number}"):
+    while registry.model_versions(name := stem if number == 1 else f"{stem}-{number}", removed=True):
         number += 1
     return name
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -276,3 +277,26 @@ def test_a_password_is_not_shown(clock: FakeClock) -> None:
     from raypipe.registry.server import ServerDatabase
 
     assert "secret" not in ServerDatabase("postgresql://ann:secret@host/db").name
+
+
+def test_a_database_of_before_marks_gets_them_when_it_is_opened(
+    registry: Registry, url: str, stage: Stage, models: Path, draft: ManifestDraft, tmp_path: Path
+) -> None:
+    register(registry, stage, models, draft, "a")
+    with closing(sqlite3.connect(tmp_path / "raypipe.db")) as connection:
+        connection.execute("DROP TABLE raypipe_model_marks")
+    opened = Registry(url, FakeClock(), mounts=lambda: "")
+    assert [one.pin for one in opened.model_versions("p")] == [None]
+    opened.pin_model("p", "v1", "kept")
+    opened.pin_model("p", "v1", "kept still")
+    assert [one.pin for one in opened.model_versions("p")] == ["kept still"]
+    opened.unpin_model("p", "v1")
+    last = opened.history("p", 1)[0].seq
+    with pytest.raises(StaleEpoch, match=f"must still end at entry {last - 1}. Got {last} .model_unpinned."):
+        opened.remove_models("p", ["v1"], reason="", as_of=last - 1)
+    opened.remove_models("p", ["v1"], reason="old", as_of=last)
+    assert opened.model_versions("p") == ()
+    (removed,) = opened.model_versions("p", removed=True)
+    assert (removed.removed_reason, removed.removed_at) == ("old", FakeClock().now())
+    with pytest.raises(UnknownVersion, match=r"\(all were removed\)\. Got 'v1', which was removed on 2026"):
+        opened.model_version("p", "v1")
