@@ -65,7 +65,8 @@ def test_what_was_answered_and_labelled_comes_into_the_tables(project: Any, with
     assert "prediction" in answers[0]
     assert answers[1]["error"]["column"] == "age"
     label = {"id": answers[0]["id"], "label": "A"}
-    assert project.command("feedback", stdin=json.dumps([label])) == {"accepted": 1, "errors": []}
+    told = project.command("feedback", stdin=json.dumps([label]))
+    assert told == {"accepted": 1, "rejected": 0, "empty": 0, "errors": []}
     folder = project.pipeline.config.folder
 
     def committed(table: Path, id_column: str) -> list[str]:
