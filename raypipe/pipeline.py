@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from raypipe.config.settings import Config
 from raypipe.core.clock import Clock
-from raypipe.core.errors import ClusterError, DataError, RaypipeError, UnknownVersion
+from raypipe.core.errors import ClusterError, DataError, UnknownVersion
 from raypipe.core.ids import Json, content_id
 from raypipe.core.progress import Progress, Step, silent
 from raypipe.data.versions import DataVersion, readable
@@ -395,17 +395,10 @@ class Loop:
         return without_duplicates(rows, settings, names, self.config.data.time)
 
     def _answers(self, version: ModelVersion, prepared: Prepared) -> Answers:
-        from raypipe.serving.predictor import load_predictor
-        from raypipe.training.compare import Answers, aligned
+        from raypipe.serving.judging import answers_to
 
-        try:
-            predictor = load_predictor(self.config.folder.model(version.version), version.manifest_sha256)
-            raw = predictor.model.predict(predictor.transform.transform_table(prepared.split.test))
-        except RaypipeError as error:
-            return Answers(version.version, None, str(error))
-        except Exception as error:  # noqa: BLE001 - whatever a broken model raises is told of that model
-            return Answers(version.version, None, f"{type(error).__name__}: {error}")
-        return Answers(version.version, aligned(raw, predictor.task, prepared.task))
+        folder = self.config.folder.model(version.version)
+        return answers_to(prepared.split.test, prepared.task, folder, version)
 
     def _champion(self) -> str:
         champion = self.registry.alias(self.config.name, CHAMPION)

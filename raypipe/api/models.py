@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from raypipe.config.settings import Config
 from raypipe.control.people import read_state
@@ -19,6 +20,9 @@ from raypipe.registry.store import Registry
 from raypipe.registry.values import ModelVersion
 from raypipe.serving.pointer import legible_pointer
 from raypipe.serving.releases import CHAMPION, Releases
+
+if TYPE_CHECKING:
+    from raypipe.api.beside import Beside
 
 BY_RETENTION = "registry.retention does not keep it"
 N_ATTEMPTS = 5
@@ -76,6 +80,16 @@ class PipelineModels:
             return [version], {}
 
         return self._remove(choose, reason, dry_run)
+
+    def compare(self, before: str, after: str) -> Beside:
+        """Put two versions side by side, and judge both on the same rows where there are such."""
+        from raypipe.api.beside import beside
+
+        return beside(self.config, self.registry, *map(self._also_removed, (before, after)))
+
+    def _also_removed(self, version: str) -> ModelVersion:
+        found = next((one for one in self.versions() if one.version == version), None)
+        return found or self.registry.model_version(self.config.name, version)
 
     def needs(self, *, way_back: bool = True) -> dict[str, str]:
         """Return the versions that must stay, each with the reason."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raypipe.cli import removal
-from raypipe.cli.output import DEFAULT_CONFIG, ConfigArgument, JsonOption, emit, opened, table
+from raypipe.cli import beside, removal
+from raypipe.cli.output import DEFAULT_CONFIG, ConfigArgument, JsonOption, emit, interval, opened, table
 from raypipe.core.ids import Json
 from raypipe.registry.models import removal_of
 from raypipe.registry.values import ModelVersion
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from raypipe.data.versions import DataVersion, Erasure
     from raypipe.registry.store import Registry
     from raypipe.training.importance import ColumnImportance, Importance
-    from raypipe.training.leaderboard import Interval, Leaderboard, LeaderboardEntry
+    from raypipe.training.leaderboard import Leaderboard, LeaderboardEntry
 
 app = typer.Typer(help="Model versions: what was learned.", no_args_is_help=True)
+beside.add_to(app)
 removal.add_to(app)
 
 
@@ -161,11 +162,6 @@ def _place(entry: LeaderboardEntry) -> str:
     if entry.tied_with_winner:
         return "tied"
     return "behind" if entry.behind_winner.value > 0 else "ahead"
-
-
-def interval(found: Interval) -> str:
-    """Return a value with the ends of its interval."""
-    return f"{found.value:.4g} [{found.low:.4g}, {found.high:.4g}]"
 
 
 def _as_json(version: ModelVersion, names: Mapping[str, str]) -> dict[str, Json]:

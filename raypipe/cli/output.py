@@ -17,6 +17,7 @@ from raypipe.core.ids import Json
 if TYPE_CHECKING:
     from raypipe.config.settings import Config
     from raypipe.registry.store import Registry
+    from raypipe.stats.intervals import Interval
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 ConfigArgument = Annotated[str, typer.Argument(help="The config file of the pipeline.", metavar="CONFIG")]
@@ -49,6 +50,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]
             for cell, width, is_number in zip(row, widths, right, strict=True)
         )
         yield "  ".join(line).rstrip()
+
+
+def interval(found: Interval) -> str:
+    """Return a value with the ends of its interval."""
+    return f"{found.value:.4g} [{found.low:.4g}, {found.high:.4g}]"
 
 
 def size(n_bytes: int | None) -> str:

@@ -1,0 +1,31 @@
+"""What a registered version answers to rows that judge it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raypipe.core.errors import RaypipeError
+from raypipe.registry.values import ModelVersion
+from raypipe.training.compare import Answers, aligned
+from raypipe.training.task import Task
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def answers_to(rows: pa.Table, task: Task, folder: Path, version: ModelVersion) -> Answers:
+    """Return a version's answers in the terms of a task; `folder` is the version's own.
+
+    A version that is damaged, or does not answer as it did, has an error in their place.
+    """
+    from raypipe.serving.predictor import load_predictor
+
+    try:
+        predictor = load_predictor(folder, version.manifest_sha256)
+        raw = predictor.model.predict(predictor.transform.transform_table(rows))
+    except RaypipeError as error:
+        return Answers(version.version, None, str(error))
+    except Exception as error:  # noqa: BLE001 - whatever a broken model raises is told of that model
+        return Answers(version.version, None, f"{type(error).__name__}: {error}")
+    return Answers(version.version, aligned(raw, predictor.task, task))
