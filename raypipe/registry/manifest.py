@@ -181,7 +181,13 @@ def verify(folder: Path, manifest_sha256: str) -> Manifest:
     Raises ArtifactError for a digest that differs, a file that is missing, extra, truncated or changed,
     a link or special file, and a path that leaves the folder.
     """
-    manifest = read_manifest(folder, manifest_sha256)
+    try:
+        return _verified(folder, read_manifest(folder, manifest_sha256))
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{folder} was removed while it was read ({error}).") from error
+
+
+def _verified(folder: Path, manifest: Manifest) -> Manifest:
     found = set(_paths(folder)) - {MANIFEST_NAME}
     for path in sorted(manifest.files.keys() - found):
         raise ArtifactError(f"{folder / path} is missing, which {MANIFEST_NAME} lists; restore the folder.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,6 +18,10 @@ class Pointer:
     version: str
     manifest_sha256: str
     epoch: int
+
+
+_VERSION = re.compile(r"v[0-9]+")
+"""Of anything else no folder is opened: `../x` would leave the home."""
 
 
 class DamagedPointer(ServingError):
@@ -59,7 +64,9 @@ def _parse(path: Path, data: bytes) -> Pointer:
     except ValueError:
         value = None
     match value:
-        case {"version": str(version), "manifest_sha256": str(digest), "epoch": int(epoch)}:
+        case {"version": str(version), "manifest_sha256": str(digest), "epoch": int(epoch)} if (
+            _VERSION.fullmatch(version)
+        ):
             return Pointer(version, digest, epoch)
         case _:
             raise DamagedPointer(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from raypipe.core.errors import ArtifactError
+from raypipe.training.disguise import refuse_code
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,8 +43,10 @@ def check_width(features: Float32Matrix, n_features: int) -> None:
 def load_model(folder: Path, format: str) -> Model:
     """Load what `Model.save` wrote; no code from the folder runs, and only the format's library is imported.
 
-    Raises ArtifactError for an unknown format and for files that are not what the format says.
+    Raises ArtifactError for an unknown format, for files that are not what the format says, and first for
+    pickles and archives, whatever their names say.
     """
+    refuse_code(folder)
     match format:
         case "constant-json":
             from raypipe.training.families.baseline import ConstantModel

@@ -12,6 +12,7 @@ import pytest
 from raypipe.core.clock import SystemClock
 from raypipe.registry.manifest import ManifestDraft, verify
 from raypipe.registry.store import Registry
+from raypipe.serving.pointer import read_pointer
 
 PREAMBLE = """
 import os, signal, sys
@@ -65,14 +66,22 @@ def start(code: str, home: Path, name: str) -> subprocess.Popen[str]:
 
 def together(code: str, home: Path, names: str) -> list[str]:
     """Run `code` in one process for each name, all let go at once; return what each printed."""
-    processes = [start(code, home, name) for name in names]
+    return released([start(code, home, name) for name in names])
+
+
+def released(processes: list[subprocess.Popen[str]]) -> list[str]:
+    """Let all go at once, and return what each printed."""
     for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
+        go(process)
     answers = [process.communicate(timeout=60) for process in processes]
     assert [process.returncode for process in processes] == [0] * len(processes), answers
     return [output for output, _ in answers]
+
+
+def go(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
 
 
 def test_two_processes_never_get_one_number(home: Path) -> None:
@@ -165,3 +174,82 @@ def test_a_process_killed_at_any_moment_leaves_whole_versions_only(home: Path, n
         verify(home / "models" / version.version, version.manifest_sha256)
     folders = {folder.name for folder in (home / "models").iterdir()}
     assert len(folders) - len(versions) in (0, 1)
+
+
+ROOMS = """
+from raypipe.api.models import PipelineModels
+from raypipe.config.load import parse_config
+from raypipe.core.errors import RegistryError
+from raypipe.serving.releases import Releases
+
+source = {"name": "files", "format": "csv", "path": "rows.csv"}
+config = parse_config({"name": "p", "home": str(home), "data": {"sources": [source], "label": "y"}}, home)
+releases = Releases(registry, config.folder)
+print("imported", flush=True)
+sys.stdin.readline()
+"""
+
+
+def in_step(code: str, home: Path, names: str) -> list[list[str]]:
+    """Do as `together`, but let all go only once each has imported what it needs."""
+    processes = [start(textwrap.dedent(ROOMS) + textwrap.dedent(code), home, name) for name in names]
+    for process in processes:
+        go(process)
+        assert process.stdout is not None and process.stdout.readline() == "imported\n"
+    return [output.splitlines() for output in released(processes)]
+
+
+def registered(home: Path, n_versions: int) -> Registry:
+    registry = registry_of(home)
+    for number in range(1, n_versions + 1):
+        staged = home / "staged"
+        staged.mkdir(parents=True)
+        (staged / "model.json").write_text(str(number))
+        draft = ManifestDraft("p", "", f"r-{number}", None, "", "", {}, None, {})
+        registry.register("p", staged, home / "p" / "models", draft)
+    return registry
+
+
+def test_of_two_releases_the_one_that_is_told_moves_neither_alias_nor_pointer(home: Path) -> None:
+    registry = registered(home, 3)
+    code = """
+    version = {"a": "v2", "b": "v3"}[name]
+    try:
+        print("won", releases.promote(version, expected=None, reason="").pointer.version)
+    except StaleEpoch as error:
+        print("told", error)
+    """
+    (first,), (second,) = sorted(in_step(code, home, "ab"))
+    champion = registry.alias("p", "champion")
+    pointer = read_pointer(home / "p" / "pointer.json")
+    assert first.startswith("told the alias champion of p must still name nothing. Got v")
+    assert second == f"won {champion}"
+    assert pointer is not None and (pointer.version, pointer.epoch) == (champion, registry.epoch("p"))
+
+
+def test_what_is_promoted_while_another_process_removes_it_is_one_or_the_other(home: Path) -> None:
+    registry = registered(home, 12)
+    code = """
+    for version in [f"v{number}" for number in range(1, 13)]:
+        try:
+            if name == "a":
+                PipelineModels(config, registry, SystemClock()).remove(version, no_way_back=True)
+            else:
+                releases.promote(version, expected=registry.alias("p", "champion"), reason="")
+            print(version)
+        except RegistryError as error:
+            print("told", error)
+    """
+    removed, promoted = in_step(code, home, "ab")
+    assert len(removed) == len(promoted) == 12
+    champion = registry.alias("p", "champion")
+    there = {version.version: version for version in registry.model_versions("p")}
+    assert champion is None or champion in there
+    assert {path.name for path in (home / "p" / "models").iterdir()} == set(there)
+    for version in there.values():
+        verify(home / "p" / "models" / version.version, version.manifest_sha256)
+    gone = {version.version for version in registry.model_versions("p", removed=True)} - set(there)
+    assert gone == {line for line in removed if not line.startswith("told")}
+    assert [change.version for change in reversed(registry.alias_history("p", "champion"))] == [
+        line for line in promoted if not line.startswith("told")
+    ]

@@ -208,3 +208,19 @@ def test_full_disk(folder: Path) -> None:
     with pytest.raises(StorageError, match="the disk is full"):
         write_manifest(folder, DRAFT, version="v1", created_at=AT, disk=FailingDisk())
     assert not (folder / MANIFEST_NAME).exists()
+
+
+def test_a_folder_that_goes_while_it_is_read(
+    folder: Path, digest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    from raypipe.registry import manifest
+
+    def gone(path: Path, expected: FileDigest) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        path.stat()
+
+    monkeypatch.setattr(manifest, "_check", gone)
+    with pytest.raises(ArtifactError, match="was removed while it was read"):
+        verify(folder, digest)
