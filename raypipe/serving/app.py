@@ -1,4 +1,7 @@
-"""The endpoint over HTTP: a lean ASGI application with eight routes below the pipeline's name."""
+"""The endpoint over HTTP: a lean ASGI application with a few routes below the pipeline's name.
+
+Beside the plain ones there are those of the Open Inference Protocol, below `v2`.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from raypipe.core.errors import RaypipeError
-from raypipe.serving.endpoint import Endpoint, Reply
+from raypipe.serving.endpoint import Asked, Endpoint
 from raypipe.serving.gathering import MAX_TOGETHER, Gathering
+from raypipe.serving.open_inference.protocol import OpenInference, in_protocol
+from raypipe.serving.open_inference.routes import PATHS, Route, is_protocol, route_of
 from raypipe.serving.operator import Operator, status_of
+from raypipe.serving.reply import Reply
 from raypipe.serving.token import Guard
 
 _log = logging.getLogger("raypipe.serving")
@@ -25,7 +31,11 @@ Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Asgi: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+_T = TypeVar("_T")
 
+JSON_TYPE, BYTES_TYPE = b"application/json", b"application/octet-stream"
+BYTES_AN_OBJECT = 64
+"""Bytes of tensors that take as much work as an object of JSON, about."""
 MAX_INLINE_OBJECTS = MAX_TOGETHER
 """A body with more objects is answered in a thread, so that the loop stays free for others."""
 RETRY_AFTER_S = 1
@@ -64,6 +74,7 @@ class EndpointApp:
         self._n_in_progress = 0
         self._posts = {"predict": self._predict, "feedback": self._feedback}
         self._releases = {"promote": operator.promote, "rollback": operator.rollback}
+        self._protocol = OpenInference(endpoint)
         self._guards = _guards(operator.guard, users)
         self._n_held_bytes = 0
         self._gets = {
@@ -131,18 +142,46 @@ class EndpointApp:
     async def _reply(self, scope: Scope, receive: Receive) -> Reply:
         path, method = scope["path"], scope["method"]
         route = path.removeprefix(self._prefix) if path.startswith(self._prefix) else ""
+        if is_protocol(route):
+            reply = await self._by_protocol(route, method, dict(scope["headers"]), receive)
+            return in_protocol(reply)
         if route in self._posts or route in self._releases:
             if method != "POST":
                 return self._wrong_method(method, b"POST")
-            return await self._post(route, dict(scope["headers"]), receive)
+            return await self._post(route, dict(scope["headers"]), receive, self._plain(route))
         if route in self._gets or route == "docs":
             if method not in ("GET", "HEAD"):
                 return self._wrong_method(method, b"GET, HEAD")
             headers = dict(scope["headers"])
             return self._stopped(route, headers) or self._get(route, headers)
-        known_routes = (*self._posts, *self._releases, *self._gets, "docs")
+        known_routes = (*self._posts, *self._releases, *self._gets, "docs", "v2")
         routes = ", ".join(f"{self._prefix}{known}" for known in known_routes)
         return self._endpoint.refuse(404, f"no such path; there are {routes}.")
+
+    async def _by_protocol(
+        self, path: str, method: str, headers: dict[bytes, bytes], receive: Receive
+    ) -> Reply:
+        route = route_of(path)
+        if route is None:
+            return self._endpoint.refuse(
+                404, f"no such path below {self._prefix}; there are {', '.join(PATHS)}."
+            )
+        if method not in route.methods:
+            return self._wrong_method(method, ", ".join(route.methods).encode())
+        if method != "POST":
+            return self._stopped(route.guarded_like, headers) or self._protocol.describe(route)
+
+        async def answer(body: bytes) -> Reply:
+            if route.kind == "infer":
+                return await self._bounded(partial(self._infer, route, headers), body)
+            return self._protocol.describe(route)
+
+        return await self._post(route.guarded_like, headers, receive, answer, (JSON_TYPE, BYTES_TYPE))
+
+    async def _infer(self, route: Route, headers: dict[bytes, bytes], body: bytes) -> Reply:
+        inference = self._protocol.inference(route, headers, body)
+        reply = await self._answered(inference, 1 + len(body) // BYTES_AN_OBJECT)
+        return self._protocol.counted(inference, reply)
 
     def _stopped(self, route: str, headers: dict[bytes, bytes]) -> Reply | None:
         """Return the refusal of whoever may not, before anything of a body is read."""
@@ -165,28 +204,38 @@ class EndpointApp:
             return self._endpoint.docs(headers.get(b"host", b"").decode("latin-1"))
         return self._gets[route]()
 
-    async def _post(self, route: str, headers: dict[bytes, bytes], receive: Receive) -> Reply:
-        refusal = self._stopped(route, headers) or self._wrong_type(headers)
+    def _plain(self, route: str) -> Callable[[bytes], Awaitable[Reply]]:
+        if route in self._releases:
+            return partial(self._release, route)
+        return partial(self._bounded, self._posts[route])
+
+    async def _post(
+        self,
+        route: str,
+        headers: dict[bytes, bytes],
+        receive: Receive,
+        answer: Callable[[bytes], Awaitable[Reply]],
+        types: tuple[bytes, ...] = (JSON_TYPE,),
+    ) -> Reply:
+        """Answer a body of one of some types, read for whoever may ask by `route`."""
+        refusal = self._stopped(route, headers) or self._wrong_type(headers, types)
         if refusal is not None:
             await self._drain(receive)
             return refusal
         held = _Held()
         try:
             body = await self._body_in_time(headers, receive, held)
-            if isinstance(body, Reply):
-                return body
-            if route in self._releases:
-                return await self._release(route, body)
-            return await self._bounded(self._posts[route], body)
+            return body if isinstance(body, Reply) else await answer(body)
         finally:
             self._n_held_bytes -= held.n_bytes
 
-    def _wrong_type(self, headers: dict[bytes, bytes]) -> Reply | None:
-        kind = headers.get(b"content-type", b"application/json").split(b";")[0].strip().lower()
-        if kind == b"application/json" and headers.get(b"content-encoding", b"identity") == b"identity":
+    def _wrong_type(self, headers: dict[bytes, bytes], types: tuple[bytes, ...]) -> Reply | None:
+        kind = headers.get(b"content-type", JSON_TYPE).split(b";")[0].strip().lower()
+        if kind in types and headers.get(b"content-encoding", b"identity") == b"identity":
             return None
+        allowed = b" or ".join(types).decode()
         return self._endpoint.refuse(
-            415, "the content type must be application/json, not compressed: send that header with the body."
+            415, f"the content type must be {allowed}, not compressed: send that header with the body."
         )
 
     async def _release(self, route: str, body: bytes) -> Reply:
@@ -212,30 +261,33 @@ class EndpointApp:
             self._n_in_progress -= 1
 
     async def _predict(self, body: bytes) -> Reply:
-        n_objects = body.count(b"{")
+        return await self._answered(body, body.count(b"{"))
+
+    async def _answered(self, asked: Asked, n_objects: int) -> Reply:
         if n_objects <= MAX_INLINE_OBJECTS:
-            return await self._gathering.ask(body, n_objects)
-        return await self._in_thread(self._endpoint.predict, body)
+            return await self._gathering.ask(asked, n_objects)
+        return await self._in_thread(self._endpoint.predict, asked)
 
     async def _feedback(self, body: bytes) -> Reply:
         if body.count(b"{") <= MAX_INLINE_OBJECTS:
             return self._answer(self._endpoint.feedback, body)
         return await self._in_thread(self._endpoint.feedback, body)
 
-    async def _in_thread(self, answer: Callable[[bytes], Reply], body: bytes) -> Reply:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._batches, self._answer, answer, body)
+    async def _in_thread(self, answer: Callable[[_T], Reply], asked: _T) -> Reply:
+        return await asyncio.get_running_loop().run_in_executor(
+            self._batches, partial(self._answer, answer, asked)
+        )
 
-    def _answer_all(self, bodies: Sequence[bytes]) -> Sequence[Reply]:
+    def _answer_all(self, asked: Sequence[Asked]) -> Sequence[Reply]:
         """Answer requests by one call of the model, or one by one where that fails."""
-        if len(bodies) > 1:
+        if len(asked) > 1:
             with suppress(Exception):  # Whichever is to blame is told so by itself.
-                return self._endpoint.predict_all(bodies)
-        return [self._answer(self._endpoint.predict, body) for body in bodies]
+                return self._endpoint.predict_all(asked)
+        return [self._answer(self._endpoint.predict, one) for one in asked]
 
-    def _answer(self, answer: Callable[[bytes], Reply], body: bytes) -> Reply:
+    def _answer(self, answer: Callable[[_T], Reply], asked: _T) -> Reply:
         try:
-            return answer(body)
+            return answer(asked)
         except Exception as error:  # noqa: BLE001 - a broken model must not cost more than this answer
             _log.exception("a request could not be answered")
             return self._endpoint.refuse(500, f"the model failed: {type(error).__name__}: {error}")

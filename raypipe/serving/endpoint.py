@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
+from typing import Protocol, TypeAlias
 
 import msgspec
 
@@ -17,20 +19,29 @@ from raypipe.serving.capture import Capture, CaptureState
 from raypipe.serving.config import ServingSettings
 from raypipe.serving.feedback import Label, RejectedLabel, parse_feedback
 from raypipe.serving.openapi import docs_page, openapi
-from raypipe.serving.request import ParsedRequest, RefusedRequest, RequestSchema, RowError
-from raypipe.serving.swap import VersionHolder
+from raypipe.serving.reply import Reply, refusal
+from raypipe.serving.request import ParsedRequest, RefusedRequest, RowError
+from raypipe.serving.swap import LoadedVersion, VersionHolder
 
 _encode = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True)
-class Reply:
-    """A status of HTTP and a body."""
+MakeReply: TypeAlias = "Callable[[Answers], Reply]"
 
-    status: int
-    body: bytes
-    content_type: bytes = b"application/json"
-    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+class Question(Protocol):
+    """A request for predictions in a form of its own."""
+
+    def read(self, served: LoadedVersion, max_rows: int) -> tuple[ParsedRequest, MakeReply]:
+        """Return the rows, and what makes the reply of their answers; raises RefusedRequest.
+
+        Of a request whose reply is not 200, nothing is kept.
+        """
+        ...
+
+
+Asked: TypeAlias = "bytes | Question"
+"""A body of the plain form, or a question in another."""
 
 
 @dataclass
@@ -97,21 +108,22 @@ class Endpoint:
         """What was kept since the start."""
         return self._capture.state()
 
-    def predict(self, body: bytes) -> Reply:
+    def predict(self, asked: Asked) -> Reply:
         """Answer the rows of a request; rows that fail are answered with their errors."""
-        return self.predict_all((body,))[0]
+        return self.predict_all((asked,))[0]
 
-    def predict_all(self, bodies: Sequence[bytes]) -> Sequence[Reply]:
+    def predict_all(self, asked: Sequence[Asked]) -> Sequence[Reply]:
         """Answer several requests by one version, one call of its model, and one append to the log."""
         served = self.versions.current.loaded
-        asked = [self._parse(served.schema, body) for body in bodies]
-        requests = [one for one in asked if isinstance(one, ParsedRequest)]
-        rows = [row for one in requests for row in one.rows if not isinstance(row, RowError)]
+        read = [self._read(served, one) for one in asked]
+        requests = [one for one in read if not isinstance(one, Reply)]
+        rows = [row for request, _ in requests for row in request.rows if not isinstance(row, RowError)]
         predictions = iterate(served.predictor.predict_rows(rows)) if rows else iter(())
-        answers = [answer(one, predictions, self._ids(one), served.class_names) for one in requests]
-        replies = iter([_reply(one, served.pointer.version) for one in answers])
-        self._keep(answers, served.pointer.version)
-        return [one if isinstance(one, Reply) else next(replies) for one in asked]
+        answers = [answer(one, predictions, self._ids(one), served.class_names) for one, _ in requests]
+        replies = [make(one) for (_, make), one in zip(requests, answers, strict=True)]
+        self._keep(answers, replies, served.pointer.version)
+        in_turn = iter(replies)
+        return [one if isinstance(one, Reply) else next(in_turn) for one in read]
 
     def feedback(self, body: bytes) -> Reply:
         """Keep labels by prediction id; what cannot be kept is not acknowledged."""
@@ -165,24 +177,28 @@ class Endpoint:
     def refuse(self, status: int, message: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Reply:
         """Refuse a request as a whole with one sentence."""
         self._counters.add(refused=1)
-        return Reply(status, _encode({"error": {"message": message}}), headers=headers)
+        return refusal(status, message, headers)
 
     def close(self) -> None:
         """Give what was captured to the disk."""
         self._capture.close()
 
-    def _parse(self, schema: RequestSchema, body: bytes) -> ParsedRequest | Reply:
+    def _read(self, served: LoadedVersion, asked: Asked) -> tuple[ParsedRequest, MakeReply] | Reply:
         try:
-            return schema.parse(body, self.settings.max_rows)
+            if not isinstance(asked, bytes):
+                return asked.read(served, self.settings.max_rows)
+            request = served.schema.parse(asked, self.settings.max_rows)
+            return request, partial(_reply, served.pointer.version)
         except RefusedRequest as error:
             return self.refuse(error.status, str(error))
 
-    def _keep(self, answers: Sequence[Answers], version: str) -> None:
+    def _keep(self, answers: Sequence[Answers], replies: Sequence[Reply], version: str) -> None:
         """Count what is answered and give it to the log, before any of the replies leaves."""
         if not answers:
             return
         n_rows = sum(len(one.items) for one in answers)
-        answered = [row for one in answers for row in one.answered]
+        given = [one for one, reply in zip(answers, replies, strict=True) if reply.status == 200]
+        answered = [row for one in given for row in one.answered]
         self._counters.add(len(answers), rows=n_rows, failed_rows=n_rows - len(answered))
         if answered:
             self._capture.predictions(answered, version, self._clock.now())
@@ -193,7 +209,7 @@ class Endpoint:
         return [f"{self._replica}-{next(self._numbers)}" for _ in request.rows]
 
 
-def _reply(answers: Answers, version: str) -> Reply:
+def _reply(version: str, answers: Answers) -> Reply:
     body = _encode({"version": version, "predictions": answers.items})
     return Reply(200 if answers.answered else 422, body)
 

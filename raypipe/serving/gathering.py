@@ -11,13 +11,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from raypipe.serving.endpoint import Reply
+from raypipe.serving.endpoint import Asked
+from raypipe.serving.reply import Reply
 
 MAX_TOGETHER = 256
 """Objects (rows, and a body each) in one call, so that the loop stays free for others."""
 
-AnswerAll: TypeAlias = Callable[[Sequence[bytes]], Sequence[Reply]]
-"""Takes bodies and returns a reply each; does not raise."""
+AnswerAll: TypeAlias = Callable[[Sequence[Asked]], Sequence[Reply]]
+"""Takes requests and returns a reply each; does not raise."""
 
 
 class Gathering:
@@ -25,34 +26,34 @@ class Gathering:
 
     def __init__(self, answer_all: AnswerAll) -> None:
         self._answer_all = answer_all
-        self._waiting: deque[tuple[bytes, int, asyncio.Future[Reply]]] = deque()
+        self._waiting: deque[tuple[Asked, int, asyncio.Future[Reply]]] = deque()
 
-    def ask(self, body: bytes, n_objects: int) -> asyncio.Future[Reply]:
-        """Return what will hold the reply to a body of so many objects, on the loop's next round."""
+    def ask(self, asked: Asked, n_objects: int) -> asyncio.Future[Reply]:
+        """Return what will hold the reply to a request of so many objects, on the loop's next round."""
         loop = asyncio.get_running_loop()
         reply: asyncio.Future[Reply] = loop.create_future()
-        self._waiting.append((body, n_objects, reply))
+        self._waiting.append((asked, n_objects, reply))
         if len(self._waiting) == 1:
             loop.call_soon(self._answer)
         return reply
 
     def _answer(self) -> None:
-        bodies, replies = self._next()
+        requests, replies = self._next()
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._answer)
-        for reply, answer in zip(replies, self._answer_all(bodies), strict=True):
+        for reply, answer in zip(replies, self._answer_all(requests), strict=True):
             # One whose client has left is answered all the same: its row is in the log.
             if not reply.done():
                 reply.set_result(answer)
 
-    def _next(self) -> tuple[list[bytes], list[asyncio.Future[Reply]]]:
+    def _next(self) -> tuple[list[Asked], list[asyncio.Future[Reply]]]:
         """Take the oldest requests, at least one, up to as many objects as go together."""
-        bodies: list[bytes] = []
+        requests: list[Asked] = []
         replies: list[asyncio.Future[Reply]] = []
         n_left = MAX_TOGETHER
-        while self._waiting and (not bodies or self._waiting[0][1] <= n_left):
-            body, n_objects, reply = self._waiting.popleft()
-            bodies.append(body)
+        while self._waiting and (not requests or self._waiting[0][1] <= n_left):
+            asked, n_objects, reply = self._waiting.popleft()
+            requests.append(asked)
             replies.append(reply)
             n_left -= n_objects
-        return bodies, replies
+        return requests, replies

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from raypipe.core.ids import Json
 from raypipe.data.schema import Column, ColumnKind
 from raypipe.serving.config import ServingSettings
+from raypipe.serving.open_inference.document import protocol_paths, protocol_schemas
 from raypipe.serving.operator import MAX_EPOCH, VERSION_PATTERN
 from raypipe.serving.releases import MAX_REASON_CHARACTERS
 from raypipe.serving.request import MAX_ID_CHARACTERS
@@ -75,6 +76,10 @@ def openapi(name: str, loaded: LoadedVersion, settings: ServingSettings) -> dict
         "health": {"get": _get("Whether requests are answered", None)},
         "openapi.json": {"get": _get("This document", user)},
     }
+    security: dict[str, Json] = (
+        {"predict": [{user: []}], "status": [{operator: []}]} if user and operator else {}
+    )
+    paths |= protocol_paths(name, security, _TOKEN_REFUSALS, _REFUSALS)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -85,7 +90,7 @@ def openapi(name: str, loaded: LoadedVersion, settings: ServingSettings) -> dict
         },
         "paths": {f"/{name}/{route}": item for route, item in paths.items()},
         "components": {
-            "schemas": _schemas(loaded, settings.max_rows) | _release_schemas(),
+            "schemas": _schemas(loaded, settings.max_rows) | _release_schemas() | protocol_schemas(loaded),
             "securitySchemes": {
                 scheme: {"type": "http", "scheme": "bearer", "description": f"The file {file} in the home."}
                 for scheme, file in (("operator", "operator.token"), (user, "serving.token"))
@@ -115,7 +120,8 @@ def docs_page(name: str, loaded: LoadedVersion, host: str, settings: ServingSett
         f"<h2>Columns</h2><table><tr><th>name<th>type<th>may be missing</tr>{rows}</table>"
         f"<h2>Tell what was true</h2><pre>{html.escape(feedback)}</pre>"
         "<h2>More</h2><ul><li><a href=status>status</a><li><a href=health>health</a>"
-        "<li><a href=openapi.json>openapi.json</a></ul></html>"
+        "<li><a href=openapi.json>openapi.json</a>"
+        f"<li><a href=v2/models/{name}>v2</a> (Open Inference Protocol)</ul></html>"
     )
 
 

@@ -26,10 +26,11 @@ _T = TypeVar("_T")
 
 MAX_ID_CHARACTERS = 200
 _MAX_ERRORS = 20
-_Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""A whole number of 64 bits, where JSON has numbers of any length."""
 _TYPES: Mapping[ColumnKind, tuple[object, object]] = {
     "number": (float, float | None),
-    "integer": (_Int64, _Int64 | None),
+    "integer": (Int64, Int64 | None),
     "boolean": (bool, bool | None),
     "category": (str, str | None),
     "timestamp": (str, str | None),
@@ -113,7 +114,7 @@ class RequestSchema:
                 f"Got {len(decoded.rows):,}; send several requests."
             )
         if decoded.ids is not None:
-            _check_ids(decoded.ids, len(decoded.rows))
+            check_ids(decoded.ids, len(decoded.rows))
         hints = Hints()
         return ParsedRequest([self.row(raw, hints) for raw in decoded.rows], decoded.rows, decoded.ids)
 
@@ -286,7 +287,8 @@ def _explain_json(body: bytes, error: Exception) -> str:
     return str(error).removeprefix("JSON is malformed: ").rstrip(".")
 
 
-def _check_ids(ids: Sequence[str], n_rows: int) -> None:
+def check_ids(ids: Sequence[str], n_rows: int) -> None:
+    """Raise RefusedRequest for ids that are not one for each row, all different, of a length that is kept."""
     if len(ids) != n_rows:
         raise RefusedRequest(f"ids must have one id for each row. Got {len(ids)} ids for {n_rows} rows.")
     for number, one in enumerate(ids):

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from raypipe.core.errors import StorageError
 from raypipe.core.home import PipelineHome
-from raypipe.serving.endpoint import Endpoint, Reply
+from raypipe.serving.endpoint import Endpoint
 from raypipe.serving.pointer import write_pointer
+from raypipe.serving.reply import Reply
 from raypipe.serving.swap import VersionHolder
 from raypipe.testing.serving import tiny_model, write_tiny_version
 from raypipe.training.families.baseline import ConstantModel

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from raypipe.serving.endpoint import Reply
 from raypipe.serving.gathering import MAX_TOGETHER, Gathering
+from raypipe.serving.reply import Reply
 
 
 class Echo:
