@@ -32,6 +32,7 @@ from raypipe.serving.pointer import Pointer, write_pointer
 from raypipe.serving.releases import CHAMPION, Releases
 from raypipe.serving.spec import EndpointSpec
 from raypipe.testing.serving import register_tiny_version, tiny_model, write_tiny_version
+from tests.unit.serving.open_inference.bodies import as_bytes, as_json, tensors
 
 ROW = {"amount": 1, "size": 3, "colour": "red", "member": True}
 BODY = json.dumps({"rows": [ROW]}).encode()
@@ -294,6 +295,32 @@ def test_a_guarded_endpoint_and_bodies_that_do_not_come(spec: EndpointSpec, tmp_
         assert client.read_status(spec.url, token=spec.status_token()).replica == before.replica
     finally:
         undeploy(spec.name)
+
+
+def test_the_open_inference_protocol_is_answered_in_json_and_bytes(
+    deployed: Callable[[str], EndpointSpec],
+) -> None:
+    spec = deployed("protocol")
+    assert client.ask(spec.url, "GET", "v2/models/protocol/ready").status == 200
+    answers = []
+    for body, n_json in ((as_json(tensors()), None), as_bytes(tensors())):
+        headers = {} if n_json is None else {"inference-header-content-length": str(n_json)}
+        connection = HTTPConnection("127.0.0.1", spec.settings.port, timeout=30)
+        connection.request("POST", "/protocol/v2/models/protocol/infer", body, headers)
+        response = connection.getresponse()
+        answers.append((response.status, json.loads(response.read())))
+        connection.close()
+    assert [status for status, _ in answers] == [200, 200]
+    assert answers[0][1]["outputs"] == answers[1][1]["outputs"]
+    refused = client.ask(spec.url, "POST", "v2/models/protocol/infer", {"inputs": []})
+    assert (refused.status, refused.body) == (
+        400,
+        {"error": "inputs must have one tensor or more. Got none."},
+    )
+    given = [id for _, answer in answers for id in answer["parameters"]["ids"]]
+    assert sorted(one.id for one in captured(spec.folder) if isinstance(one, PredictionRecord)) == sorted(
+        given
+    )
 
 
 def test_nonsense_costs_nobody_anything_and_the_log_holds_what_was_answered(
