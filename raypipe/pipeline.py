@@ -346,6 +346,7 @@ class Loop:
             leaderboard=leaderboard,
             profile=prepared.profile,
             importance=learned.importance,
+            imported_from=learned.imported_from,
         )
         staged, models = self.config.folder.staging / run, self.config.folder.models
         with self._as_read(run, data):

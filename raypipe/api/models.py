@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raypipe.config.settings import Config
 from raypipe.control.people import read_state
 from raypipe.control.state import AwaitingApproval, Gating, Promoting
 from raypipe.core.clock import Clock
-from raypipe.core.errors import RegistryError, StaleEpoch
+from raypipe.core.errors import RegistryError, StaleEpoch, UnknownVersion
 from raypipe.core.progress import Progress, silent
 from raypipe.data.retention import KeptVersion
 from raypipe.data.turns import turn
@@ -86,6 +87,21 @@ class PipelineModels:
         from raypipe.api.beside import beside
 
         return beside(self.config, self.registry, *map(self._also_removed, (before, after)))
+
+    def import_file(self, file: Path, schema: Path, *, data: str | None = None) -> ModelVersion:
+        """Register a model file that was made elsewhere, judged on a data version (None: the newest).
+
+        `schema` is a YAML file with the model's features, see `raypipe.training.importing`. Nothing is
+        promoted. Raises ConfigError, ArtifactError and DataError.
+        """
+        from raypipe.api.importing import import_model
+        from raypipe.pipeline import Loop, no_compute
+
+        versions = self.registry.data_versions(self.config.name)
+        if data is None and not versions:
+            raise UnknownVersion(f"{self.config.name} has no data version yet; `raypipe ingest` makes one.")
+        loop = Loop(self.config, self.registry, self.clock, no_compute, self.progress)
+        return import_model(loop, loop.known(data or versions[0].id), file, schema)
 
     def _also_removed(self, version: str) -> ModelVersion:
         found = next((one for one in self.versions() if one.version == version), None)

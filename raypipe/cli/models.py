@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raypipe.cli import beside, removal
+from raypipe.cli import beside, importing, removal
 from raypipe.cli.output import DEFAULT_CONFIG, ConfigArgument, JsonOption, emit, interval, opened, table
 from raypipe.core.ids import Json
 from raypipe.registry.models import removal_of
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Model versions: what was learned.", no_args_is_help=True)
 beside.add_to(app)
+importing.add_to(app)
 removal.add_to(app)
 
 

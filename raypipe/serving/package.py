@@ -54,6 +54,8 @@ class Package:
     profile: Profile | None = None
     """Of the training rows; made anew where it is not given."""
     importance: Importance | None = None
+    imported_from: str = ""
+    """The file that the model was made elsewhere as; empty for one that was learned here."""
 
 
 def write_package(folder: Path, package: Package) -> None:
@@ -167,9 +169,13 @@ def _limits(package: Package) -> tuple[str, ...]:
     """Say what the numbers above do not: what they were measured on, and what they cannot tell."""
     split, best = package.split, package.leaderboard.best
     judged_on = "the newest rows" if split.by == "time" else "rows drawn at random"
+    elsewhere = (
+        f"Imported from {package.imported_from}: what it was trained on is not known, test rows may be."
+    )
+    here = "Trained on the training rows only; the validation and test rows were not added afterwards."
     limits = [
         f"Judged once, on {split.test.num_rows:,} rows ({judged_on}): later changes are not in the score.",
-        "Trained on the training rows only; the validation and test rows were not added afterwards.",
+        elsewhere if package.imported_from else here,
     ]
     if best.family != BASELINE and not best.beats_baseline:
         limits.append("On these test rows it is not shown to be better than the constant baseline.")

@@ -19,12 +19,12 @@ _ARCHIVES = {
 }
 
 
-def refuse_code(folder: Path) -> None:
-    """Raise ArtifactError where a file of a model's folder is a pickle or an archive by its first bytes.
+def refuse_code(place: Path) -> None:
+    """Raise ArtifactError where a file, or one of a folder, is a pickle or an archive by its first bytes.
 
     No parser of a model's format runs what it reads; this says of what it would not understand what it is.
     """
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
         if path.is_file():
             with path.open("rb") as file:
                 head = file.read(_N_HEAD)

@@ -20,6 +20,8 @@ class Learned:
     leaderboard: Leaderboard
     importance: Importance | None
     """None where it is not measured."""
+    imported_from: str = ""
+    """The file that the model was made elsewhere as; empty for one that was learned here."""
 
     def beside_the_last(self, registry: Registry, folder: PipelineHome) -> Learned:
         """Return the same with how the columns moved since the version that was registered last."""

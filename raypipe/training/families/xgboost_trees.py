@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,13 @@ class XgboostModel:
         self._booster = booster
         self._n_classes = int(booster.attr(_N_CLASSES))
 
+    @staticmethod
+    def of(booster: xgboost.Booster, n_classes: int) -> XgboostModel:
+        """Return the model of a booster that was trained elsewhere."""
+        booster.set_attr(**{_N_CLASSES: str(n_classes)})
+        booster.set_param({"device": "cpu", "nthread": 1})
+        return XgboostModel(booster)
+
     def predict(self, features: Float32Matrix) -> Float64Array:
         check_width(features, self._booster.num_features())
         if len(features) == 0:
@@ -58,6 +66,14 @@ class XgboostModel:
         except (xgboost.core.XGBoostError, OSError, TypeError, ValueError) as error:
             first_line = str(error).strip().splitlines()[0]
             raise ArtifactError(f"{path} is no XGBoost model that raypipe saved: {first_line}.") from error
+
+
+def objective_of(booster: xgboost.Booster) -> tuple[str, int]:
+    """Return the objective of a booster, and for how many classes it is; 0 for a number."""
+    learner = json.loads(booster.save_config())["learner"]
+    objective = str(learner["objective"]["name"])
+    n_classes = int(learner["learner_model_param"]["num_class"])
+    return objective, 2 if objective.startswith("binary:") else n_classes
 
 
 class XgboostFamily:
