@@ -15,6 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from raypipe.api.client.answers import Feedback, Prediction
+    from raypipe.api.client.clients import AsyncClient, Client
     from raypipe.api.handle import EndpointHandle
     from raypipe.api.pipeline import Deployment, Pipeline, load
     from raypipe.api.status import Status
@@ -26,28 +28,36 @@ if TYPE_CHECKING:
     from raypipe.training.leaderboard import Leaderboard
 
 __all__ = [
+    "AsyncClient",
+    "Client",
     "Config",
     "DataVersion",
     "Deployment",
     "EndpointHandle",
+    "Feedback",
     "Leaderboard",
     "ModelVersion",
     "Outcome",
     "Pipeline",
+    "Prediction",
     "RaypipeError",
     "Status",
     "load",
 ]
 
 _HOMES = {
+    "AsyncClient": "raypipe.api.client.clients",
+    "Client": "raypipe.api.client.clients",
     "Config": "raypipe.config.settings",
     "DataVersion": "raypipe.data.versions",
     "Deployment": "raypipe.api.pipeline",
     "EndpointHandle": "raypipe.api.handle",
+    "Feedback": "raypipe.api.client.answers",
     "Leaderboard": "raypipe.training.leaderboard",
     "ModelVersion": "raypipe.registry.values",
     "Outcome": "raypipe.pipeline",
     "Pipeline": "raypipe.api.pipeline",
+    "Prediction": "raypipe.api.client.answers",
     "RaypipeError": "raypipe.core.errors",
     "Status": "raypipe.api.status",
     "load": "raypipe.api.pipeline",

@@ -10,7 +10,7 @@ import typer
 
 from raypipe.cli.decisions import window_lines
 from raypipe.cli.output import DEFAULT_CONFIG, ConfigArgument, JsonOption, emit, opened, read_text, table
-from raypipe.core.errors import ConfigError, ServingError
+from raypipe.core.errors import ConfigError, EndpointUnavailable
 from raypipe.core.ids import Json
 
 if TYPE_CHECKING:
@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from raypipe.data.sinks import Sink
     from raypipe.data.sources.source import Source
     from raypipe.registry.values import LedgerEntry
-    from raypipe.serving.client import EndpointReply
     from raypipe.serving.releases import Releases
 
 _HIDDEN = ("at", "controller", "manifest_sha256")
 """What `history` leaves to `--json`, as it does long texts and lists."""
+_N_RETRIES = 3
+"""Tries that `predict` adds where an answer is lost; where no endpoint is up, that is told in two seconds."""
 FileOption = Annotated[
     str,
     typer.Option("--file", help="A JSON or JSON-lines file of rows; - reads standard input.", metavar="FILE"),
@@ -174,27 +175,23 @@ def _send(answers: list[Json], sink: Sink) -> None:
 
 
 def _asked(config: str, rows: list[Json]) -> list[Json]:
+    from raypipe.api.client.clients import Client
     from raypipe.api.status import endpoint_spec
-    from raypipe.serving import client
 
     pipeline, _ = opened(config)
     spec = endpoint_spec(pipeline)
-    match _accepted(client.predict(spec.url, {"rows": rows}, token=spec.token())):
-        case {"predictions": [*answers]}:
-            return answers
-        case other:
-            raise ServingError(f"the endpoint must answer with predictions. Got {str(other)[:200]}.")
-
-
-def _accepted(reply: EndpointReply) -> Json:
-    """Return the body of an answer; one in which every item failed still tells each item's error."""
-    match reply.body:
-        case {"error": {"message": str(message)}}:
-            raise ServingError(f"the endpoint refused the request: {message}")
-        case body if reply.status in (200, 422):
-            return body
-        case other:
-            raise ServingError(f"the endpoint answered {reply.status}: {str(other)[:200]}")
+    limits = spec.settings
+    with Client(
+        spec.url,
+        spec.token(),
+        max_retries=_N_RETRIES,
+        max_rows=limits.max_rows,
+        max_body_bytes=limits.max_body_bytes,
+    ) as client:
+        try:
+            return [answer.to_json() for answer in client.predict(rows)]
+        except EndpointUnavailable as error:
+            raise EndpointUnavailable(f"{error} Start it with `raypipe up`.") from error
 
 
 def _items(text: str, key: str) -> list[Json]:

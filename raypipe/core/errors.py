@@ -15,6 +15,8 @@
     │   ├── ArtifactError           a model folder is not what the registry recorded
     │   └── StaleEpoch              another writer has moved on
     ├── ServingError                the endpoint refuses or cannot be reached
+    │   ├── EndpointUnavailable     no answer came, however often it was asked
+    │   └── NotAllowed              the endpoint asks for a token, or for another one
     ├── ClusterError                Ray cannot be started, joined or stopped
     └── StorageError                the home cannot be written (full, read-only, no permission)
 
@@ -86,6 +88,14 @@ class StaleEpoch(RegistryError):
 
 class ServingError(RaypipeError):
     """The endpoint refuses or cannot be reached."""
+
+
+class EndpointUnavailable(ServingError):
+    """No answer came from the endpoint, however often it was asked."""
+
+
+class NotAllowed(ServingError):
+    """The endpoint asks for a token, or for another one."""
 
 
 class ClusterError(RaypipeError):

@@ -10,14 +10,18 @@ import raypipe
 
 def test_the_public_names_are_these() -> None:
     assert sorted(raypipe.__all__) == [
+        "AsyncClient",
+        "Client",
         "Config",
         "DataVersion",
         "Deployment",
         "EndpointHandle",
+        "Feedback",
         "Leaderboard",
         "ModelVersion",
         "Outcome",
         "Pipeline",
+        "Prediction",
         "RaypipeError",
         "Status",
         "load",

@@ -1,0 +1,1 @@
+"""An endpoint asked over HTTP from anywhere, and again where an answer is lost."""
