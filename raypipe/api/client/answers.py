@@ -100,9 +100,9 @@ def _prediction(item: Json, version: str) -> Prediction | None:
             return None
 
 
-def _probabilities(item: Mapping[str, Json]) -> Mapping[str, float] | None:
-    match item.get("probabilities"):
-        case Mapping() as given:
+def _probabilities(item: Json) -> Mapping[str, float] | None:
+    match item:
+        case {"probabilities": Mapping() as given}:
             return {name: float(one) for name, one in given.items() if isinstance(one, int | float)}
         case _:
             return None
