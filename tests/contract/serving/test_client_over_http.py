@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -39,28 +40,39 @@ N_ROWS = 1_000
 
 
 class Lossy:
-    """Hands requests on; of three POSTs one is refused before, and of one the answer is lost."""
+    """Hands requests on; each POST is refused the first time, and its answer is lost the second time."""
 
     def __init__(self, app: Asgi) -> None:
         self._app = app
-        self._n_posts = 0
+        self._n_tries: Counter[bytes] = Counter()
         self.n_lost = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
-        self._n_posts += 1
-        if self._n_posts % 3 == 1:
-            await self._refuse(receive, send)
-        elif self._n_posts % 3 == 2:
-            await self._lose(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+        body = await self._body(receive)
+        self._n_tries[body] += 1
 
-    async def _refuse(self, receive: Receive, send: Send) -> None:
-        while (await receive()).get("more_body"):
-            pass
+        async def again() -> Message:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        if self._n_tries[body] == 1:
+            await self._refuse(send)
+        elif self._n_tries[body] == 2:
+            await self._lose(scope, again, send)
+        else:
+            await self._app(scope, again, send)
+
+    async def _body(self, receive: Receive) -> bytes:
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                return body
+
+    async def _refuse(self, send: Send) -> None:
         headers = [(b"retry-after", b"0"), (b"content-length", b"0")]
         await send({"type": "http.response.start", "status": 503, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
