@@ -197,9 +197,12 @@ def _log_supremum(c: Floats, r: Floats, ball: Floats) -> Floats:
 def _pooling(p: Floats, q: Floats, ball: Floats) -> Floats:
     """Return the weight w of `p` with KL(q, (1 - w) * q + w * p) = ball; 1 where `p` lies in the ball.
 
-    Newton's method from the weight of the quadratic approximation: KL is convex and increases with w.
+    Newton's method from the weight of the quadratic approximation: KL is convex and increases with w, to
+    infinity where `p` lacks a bin of `q`; there, a step goes half of the way to 1 at most.
     """
-    far = divergence(q, p) > ball
+    whole = divergence(q, p)
+    far = whole > ball
+    is_steep = ~np.isfinite(whole)
     change = np.where(q > 0, (p - q) ** 2 / np.where(q > 0, q, 1.0), 0.0).sum(-1)
     w = np.minimum(_NEARLY_ONE, np.sqrt(2 * np.where(far, ball, 0.0) / np.maximum(change, 1e-300)))
     w = np.maximum(w, 1e-9)
@@ -208,7 +211,7 @@ def _pooling(p: Floats, q: Floats, ball: Floats) -> Floats:
         seen = q > 0
         slope = np.where(seen, q * (q - p) / np.where(seen, pooled, 1.0), 0.0).sum(-1)
         step = (divergence(q, pooled) - np.where(far, ball, 0.0)) / np.maximum(slope, 1e-300)
-        w = np.clip(w - step, w / 8, (w + 1) / 2)
+        w = np.clip(w - step, w / 8, np.where(is_steep, (w + 1) / 2, _NEARLY_ONE))
     return np.where(far, np.minimum(w, _NEARLY_ONE), 1.0)
 
 

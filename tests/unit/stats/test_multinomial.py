@@ -63,6 +63,15 @@ def test_evidence_is_finite_and_falls_with_the_tolerance(reference: list[int], d
     assert found[0] >= found[1] - 1e-6 >= found[2] - 2e-6
 
 
+def test_evidence_of_rows_just_outside_the_ball_is_as_exact() -> None:
+    """A pooling weight close to 1, which Newton's method must not creep up to."""
+    reference, live = [57, 500], [57, 300]
+    bounds = [radius(n_bins=2, n_reference=557, delta=0.01, tolerance=t) for t in (0.0, 0.02)]
+    outside, inside = (float(log_evidence(live, reference, bound)) for bound in bounds)
+    assert outside == pytest.approx(inside, abs=1e-6)
+    assert outside >= inside
+
+
 @given(st.lists(st.integers(0, 5_000), min_size=2, max_size=8))
 def test_the_alternatives_are_distributions_and_their_weights_add_up(reference: list[int]) -> None:
     """The mixture must be one of distributions, fixed before the first live row: then it is a fair game."""
