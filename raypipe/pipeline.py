@@ -20,6 +20,7 @@ from raypipe.core.errors import ClusterError, DataError, UnknownVersion
 from raypipe.core.ids import Json, content_id
 from raypipe.core.progress import Progress, Step, silent
 from raypipe.data.versions import DataVersion, readable
+from raypipe.processing.where import features_of
 from raypipe.registry.datasets import PipelineVersions
 from raypipe.registry.store import ModelVersion, Registry
 from raypipe.serving.releases import CHAMPION, Releases
@@ -31,17 +32,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from raypipe.data.split import Split
-    from raypipe.processing.transform import FittedTransform
     from raypipe.training.compare import Answers, Comparison
     from raypipe.training.importance import Importance
     from raypipe.training.kept import RunFolder
     from raypipe.training.learned import Learned
-    from raypipe.training.models import Float32Matrix
     from raypipe.training.race import RaceResult, TrainingSet
 
 CHALLENGER = "challenger"
-RAY_DATA_ROWS = 5_000_000
-"""Above so many rows, `compute: auto` transforms over Ray Data instead of in this process."""
 
 
 @dataclass(frozen=True)
@@ -271,10 +268,12 @@ class Loop:
         from raypipe.training.race import TrainingSet
 
         split, task, transform = prepared.split, prepared.task, prepared.transform
+        compute = self.config.processing.compute
+        x_train = features_of(split.train, transform, compute)
         return TrainingSet(
-            x_train=prepared.out_of_fold.replaced(self._features(transform, split.train), split.train),
+            x_train=prepared.out_of_fold.replaced(x_train, split.train),
             y_train=task.encode(split.train[task.label]),
-            x_validation=self._features(transform, split.validation),
+            x_validation=features_of(split.validation, transform, compute),
             y_validation=task.encode(split.validation[task.label]),
             task=task,
             feature_names=transform.feature_names,
@@ -303,7 +302,7 @@ class Loop:
         return judge(
             race,
             features,
-            self._features(prepared.transform, test),
+            features_of(test, prepared.transform, self.config.processing.compute),
             prepared.task.encode(test[prepared.task.label]),
             ordered_by_time=prepared.split.by == "time",
             seed=self.config.training.seed,
@@ -362,32 +361,22 @@ class Loop:
         return Releases(self.registry, self.config.folder, self.progress)
 
     def _prepared(self, data: DataVersion, rows: pa.Table, split: Split) -> Prepared:
-        """Fit on the training part; the rows of all parts say of which fragment they are."""
-        from raypipe.data.fragments import NUMBER_COLUMN
-        from raypipe.data.profiles import profile_of_part, version_profile
         from raypipe.processing.report import report_lines
-        from raypipe.processing.target import Target
-        from raypipe.processing.training_part import fit_training
-        from raypipe.training.task import infer_task
+        from raypipe.training.preparing import prepared_from
 
-        label = self.config.data.label_name
-        version_profile(self.config.folder, data)
-        task = infer_task(self.config.training, label, rows[label])
-        profile = profile_of_part(self.config.folder, data, split.train)
-        split = split.without(NUMBER_COLUMN)
-        fitted = fit_training(
-            profile,
-            split.train,
-            lambda: Target(task.encode(split.train[label]), tuple(map(str, task.classes))),
-            data.columns,
-            self.config.data,
-            self.config.processing,
-            in_order=split.by == "time",
-            n_duplicates=data.n_rows - rows.num_rows,
+        config = self.config
+        prepared = prepared_from(
+            config.folder,
+            data,
+            rows,
+            split,
+            data=config.data,
+            processing=config.processing,
+            training=config.training,
         )
-        for line in report_lines(fitted.transform):
+        for line in report_lines(prepared.transform):
             self._say("prepare", line)
-        return Prepared(split, task, fitted.transform, profile, fitted.out_of_fold)
+        return prepared
 
     def _distinct(self, rows: pa.Table, data: DataVersion) -> pa.Table:
         from raypipe.processing.duplicates import without_duplicates
@@ -407,24 +396,12 @@ class Loop:
             raise UnknownVersion(f"{self.config.name} has no champion to compare with; run and release one.")
         return champion
 
-    def _features(self, transform: FittedTransform, rows: pa.Table) -> Float32Matrix:
-        if over_ray_data(self.config.processing.compute, rows.num_rows):
-            from raypipe.processing.on_ray import transform_over_ray
-
-            return transform_over_ray(rows, transform)
-        return transform.transform_table(rows)
-
     @property
     def _versions(self) -> PipelineVersions:
         return PipelineVersions(self.registry, self.config.name)
 
     def _say(self, stage: str, message: str) -> None:
         self.progress(Step(stage, message))
-
-
-def over_ray_data(compute: str, n_rows: int) -> bool:
-    """Whether `processing.compute` sends so many rows over Ray Data."""
-    return compute == "ray" or (compute == "auto" and n_rows > RAY_DATA_ROWS)
 
 
 def no_compute() -> AbstractContextManager[Trials]:

@@ -14,7 +14,8 @@ from raypipe.api.sizes import Machine, Sizes, known_version, seen
 from raypipe.config.settings import Config
 from raypipe.core.clock import SystemClock
 from raypipe.core.ids import Json
-from raypipe.pipeline import RAY_DATA_ROWS, Loop, Trials, no_compute, over_ray_data
+from raypipe.pipeline import Loop, Trials, no_compute
+from raypipe.processing.where import RAY_DATA_ROWS, over_ray_data
 from raypipe.registry.store import Registry
 from raypipe.registry.values import ModelVersion
 from raypipe.runtime.resources import plan

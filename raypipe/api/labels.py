@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from raypipe.core.errors import ConfigError, ServingError, SourceError
 from raypipe.core.ids import Json
+from raypipe.data.locations import format_by_name
 from raypipe.data.names import suggest
 from raypipe.serving import client
 
@@ -24,7 +25,6 @@ BATCH = 5_000
 N_ERRORS = 20
 """Errors of single labels that are told."""
 FORMATS = ("parquet", "csv", "jsonl", "delta", "sql")
-_SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def format_of(path: str) -> str | None:
     """
     if (Path(path) / "_delta_log").is_dir():
         return "delta"
-    return _SUFFIXES.get(Path(path.rstrip("*/")).suffix.lower())
+    return format_by_name(path.rstrip("*/"), FORMATS)
 
 
 def label_source(settings: Mapping[str, Json]) -> Source:

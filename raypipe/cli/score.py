@@ -96,8 +96,8 @@ def export(
     version: Annotated[
         str, typer.Argument(help="A model version, or champion or challenger.", metavar="VERSION")
     ],
+    to: Annotated[str, typer.Option("--to", help="A new folder.", metavar="DIR")],
     config: ConfigArgument = DEFAULT_CONFIG,
-    to: Annotated[str, typer.Option("--to", help="A new folder.", metavar="DIR")] = ...,  # type: ignore[assignment]
     captured: Annotated[
         int, typer.Option(help="How many captured rows it must answer as the endpoint did, at most.", min=0)
     ] = 500,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -22,8 +23,20 @@ EXTENSIONS = {
     "jsonl": tuple(f"{name}{end}" for name in (".jsonl", ".ndjson") for end in _COMPRESSED),
     "text": tuple(f"{name}{end}" for name in (".txt", ".log") for end in _COMPRESSED),
 }
+
 _WILDCARD = re.compile(r"[*?\[]")
 _READ_BYTES = 4 * 1024 * 1024
+
+
+def format_by_name(name: str, formats: Collection[str]) -> str | None:
+    """Return the format, one of some, that the ending of a name or URL tells; None where it tells none.
+
+    >>> format_by_name("labels.csv.gz", ("csv", "jsonl"))
+    'csv'
+    """
+    path = name.partition("?")[0] if "://" in name else name
+    known = {end: format for format, ends in EXTENSIONS.items() for end in ends if format in formats}
+    return next((format for end, format in known.items() if path.lower().endswith(end)), None)
 
 
 @dataclass(frozen=True)

@@ -59,27 +59,26 @@ def reasons(
     A version stays if it is the newest, if `pins` gives a reason, or if either rule of the settings keeps it.
     """
     there = [one for one in versions if one.removed_at is None]
-    found: dict[str, str] = {}
-    for place, version in enumerate(there):
-        why = _reason(place, version, settings, pins, now)
-        if why is not None:
-            found[version.id] = why
-    return found
+    found = {
+        one.id: (pins.get(one.id) if place else None)
+        or kept_by_rule(place, one.created_at, settings, now, "data.retention")
+        for place, one in enumerate(there)
+    }
+    return {id: why for id, why in found.items() if why is not None}
 
 
-def _reason(
-    place: int, version: DataVersion, settings: RetentionSettings, pins: Pins, now: datetime
+def kept_by_rule(
+    place: int, created_at: datetime, settings: RetentionSettings, now: datetime, key: str
 ) -> str | None:
+    """Return why a version stays that is the `place`-th newest, by the settings at `key` of the config."""
     if place == 0:
         return NEWEST
-    if version.id in pins:
-        return pins[version.id]
     last, days = settings.keep_last, settings.keep_days
     if last is None and days is None:
-        return "data.retention keeps every version"
+        return f"{key} keeps every version"
     if last is not None and place < last:
         return f"it is one of the newest {last}"
-    if days is not None and now - version.created_at < timedelta(days=days):
+    if days is not None and now - created_at < timedelta(days=days):
         return f"it is younger than {days:g} days"
     return None
 

@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TypeAlias
 
@@ -20,12 +20,11 @@ from raypipe.core.home import PipelineHome
 from raypipe.core.ids import Json
 from raypipe.data.erasure.caches import LOCK_NAME
 from raypipe.data.locks import try_lock
-from raypipe.data.retention import KeptVersion
+from raypipe.data.retention import KeptVersion, kept_by_rule
 from raypipe.registry.config import ModelRetentionSettings
 from raypipe.registry.values import ModelVersion
 
 Needs: TypeAlias = Mapping[str, str]
-NEWEST = "it is the newest"
 _GOING = ".removed-"
 
 
@@ -55,23 +54,11 @@ def reasons(
     """
     there = [one for one in versions if one.removed_at is None]
     found = {
-        one.version: needs.get(one.version) or _reason(place, one, settings, now)
+        one.version: needs.get(one.version)
+        or kept_by_rule(place, one.created_at, settings, now, "registry.retention")
         for place, one in enumerate(there)
     }
     return {version: why for version, why in found.items() if why is not None}
-
-
-def _reason(place: int, version: ModelVersion, settings: ModelRetentionSettings, now: datetime) -> str | None:
-    last, days = settings.keep_last, settings.keep_days
-    if place == 0:
-        return NEWEST
-    if last is None and days is None:
-        return "registry.retention keeps every version"
-    if last is not None and place < last:
-        return f"it is one of the newest {last}"
-    if days is not None and now - version.created_at < timedelta(days=days):
-        return f"it is younger than {days:g} days"
-    return None
 
 
 def folders_of(folder: PipelineHome, removed: Iterable[str], models: Sequence[ModelVersion]) -> list[Path]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -88,7 +89,7 @@ def erase_captured(
     are cannot be told, and all of them that can be read is in the tables.
     """
     for path, theirs in ((folder.labels, _their_labels), (folder.predictions, _their_answers)):
-        _rewrite(path, lambda rows, theirs=theirs: theirs(people, rows), id, at)  # type: ignore[misc]
+        _rewrite(path, partial(theirs, people), id, at)
         on_step("captured rewritten")
         _delete_unnamed(path)
         on_step("captured deleted")

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from raypipe.core.errors import ConfigError
-from raypipe.data.locations import EXTENSIONS
+from raypipe.data.locations import format_by_name
 from raypipe.data.sources.config import SourceSettings
 
 FORMATS = ("parquet", "csv", "jsonl", "delta", "sql")
@@ -52,14 +52,14 @@ def settings_of(place: Place) -> SourceSettings:
 def _format(address: str) -> str:
     if _SQL.match(address):
         return "sql"
-    named = _by_name(address)
+    named = format_by_name(address, FORMATS)
     if named is not None:
         return named
     folder = Path(address)
     if (folder / "_delta_log").is_dir():
         return "delta"
     formats: Mapping[str, None] = (
-        dict.fromkeys(filter(None, (_by_name(one.name) for one in sorted(folder.iterdir()))))
+        dict.fromkeys(filter(None, (format_by_name(one.name, FORMATS) for one in sorted(folder.iterdir()))))
         if folder.is_dir()
         else {}
     )
@@ -69,9 +69,3 @@ def _format(address: str) -> str:
             f"the format of {address!r} cannot be seen ({what}): say --format {'|'.join(FORMATS)}."
         )
     return next(iter(formats))
-
-
-def _by_name(name: str) -> str | None:
-    path = name.partition("?")[0] if "://" in name else name
-    known = {end: format for format, ends in EXTENSIONS.items() for end in ends if format in FORMATS}
-    return next((format for end, format in known.items() if path.lower().endswith(end)), None)
