@@ -27,6 +27,7 @@ from raypipe.serving.releases import CHAMPION, Releases
 from raypipe.training.frameworks import frameworks
 from raypipe.training.leaderboard import Leaderboard
 from raypipe.training.prepared import WITHOUT_EFFECT, Prepared, windows_of
+from raypipe.training.trials import Trials
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,14 +55,6 @@ class Outcome:
     """What an earlier attempt had finished, a sentence a stage."""
     importance: Importance | None = None
     """None where it was not measured."""
-
-
-@dataclass(frozen=True)
-class Trials:
-    """How many trials run side by side, and what each holds."""
-
-    cpus_per_trial: float
-    max_concurrent: int
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from raypipe.api.sizes import Machine, Sizes, known_version, seen
 from raypipe.config.settings import Config
 from raypipe.core.clock import SystemClock
 from raypipe.core.ids import Json
-from raypipe.pipeline import Loop, Trials, no_compute
+from raypipe.pipeline import Loop, no_compute
 from raypipe.processing.where import RAY_DATA_ROWS, over_ray_data
 from raypipe.registry.store import Registry
 from raypipe.registry.values import ModelVersion
@@ -23,6 +23,7 @@ from raypipe.runtime.status import status
 from raypipe.serving.releases import CHAMPION
 from raypipe.serving.spec import EndpointSpec
 from raypipe.training.kept import n_ended, stages_finished
+from raypipe.training.trials import Trials
 from raypipe.training.weighing import SPREAD_ABOVE_S
 
 Action = Literal["run", "skip"]

@@ -19,11 +19,12 @@ from raypipe.core.errors import UnknownVersion
 from raypipe.core.ids import Json
 from raypipe.core.progress import Progress, Step, silent
 from raypipe.data.schema import Value
-from raypipe.pipeline import CHALLENGER, Loop, Outcome, Trials, no_compute
+from raypipe.pipeline import CHALLENGER, Loop, Outcome, no_compute
 from raypipe.registry.store import Registry
 from raypipe.runtime.state import read_cluster
 from raypipe.serving.pointer import read_pointer
 from raypipe.serving.releases import CHAMPION
+from raypipe.training.trials import Trials
 
 if TYPE_CHECKING:
     import pandas as pd

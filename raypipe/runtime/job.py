@@ -20,12 +20,13 @@ from raypipe.control.outcome import Retrained, write_progress, write_result
 from raypipe.core.clock import SystemClock
 from raypipe.core.errors import RaypipeError
 from raypipe.core.progress import Progress, Step
-from raypipe.pipeline import Loop, Outcome, Trials
+from raypipe.pipeline import Loop, Outcome
 from raypipe.registry.store import Registry
 from raypipe.runtime.resources import plan
 from raypipe.runtime.session import session
 from raypipe.training.kept import training_s
 from raypipe.training.prepared import Prepared
+from raypipe.training.trials import Trials
 
 
 def main() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from math import ceil
 
 from raypipe.core.errors import ConfigError
-from raypipe.pipeline import Trials
 from raypipe.serving.config import ServingSettings
 from raypipe.training.config import TrialResources
+from raypipe.training.trials import Trials
 
 _UNITS = 10_000
 """Ray counts CPUs in steps of 1/10,000."""

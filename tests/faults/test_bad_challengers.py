@@ -32,7 +32,7 @@ from raypipe.data.captured import LabelRecord, PredictionRecord, encode
 from raypipe.data.committer import commit_once
 from raypipe.data.synthetic import COLUMNS, AgrawalSettings, generate
 from raypipe.data.wal import WalWriter
-from raypipe.pipeline import Loop, Outcome, Trials
+from raypipe.pipeline import Loop, Outcome
 from raypipe.registry.store import ModelVersion, Registry
 from raypipe.runtime.job import carry_out
 from raypipe.serving.golden import golden_rows
@@ -45,6 +45,7 @@ from raypipe.training.models import Float32Matrix, Model
 from raypipe.training.prepared import Prepared
 from raypipe.training.race import RaceResult, TrainingSet, TrialSummary
 from raypipe.training.standings import Standing
+from raypipe.training.trials import Trials
 
 N_HISTORY, N_LIVE = 1_500, 900
 START = datetime(2026, 1, 31, tzinfo=UTC)

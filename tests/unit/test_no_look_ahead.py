@@ -29,10 +29,11 @@ from raypipe.config.load import parse_config
 from raypipe.config.yaml_text import Plain
 from raypipe.core.ids import Json
 from raypipe.data.fragments import read_rows
-from raypipe.pipeline import Loop, Trials
+from raypipe.pipeline import Loop
 from raypipe.registry.store import Registry
 from raypipe.testing import FakeClock
 from raypipe.training.prepared import Prepared
+from raypipe.training.trials import Trials
 
 Row: TypeAlias = tuple[int, str | None, float | None, str | None, int]
 """When, in minutes; a key; a number; a text; the label."""

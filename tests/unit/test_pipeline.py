@@ -15,13 +15,14 @@ from raypipe.config.yaml_text import Plain
 from raypipe.core.errors import ArtifactError, DataError, ServingError, StaleEpoch, UnknownVersion
 from raypipe.data.schema import Column
 from raypipe.data.versions import DataVersion, Erasure
-from raypipe.pipeline import Loop, Trials
+from raypipe.pipeline import Loop
 from raypipe.registry.manifest import ManifestDraft
 from raypipe.registry.store import Registry
 from raypipe.serving.pointer import read_pointer
 from raypipe.serving.releases import CHAMPION, answers_at, undone
 from raypipe.testing import FakeClock
 from raypipe.training.kept import open_run
+from raypipe.training.trials import Trials
 
 SETTINGS: dict[str, Plain] = {
     "name": "credit",

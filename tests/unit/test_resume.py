@@ -22,7 +22,7 @@ from raypipe.data.captured import LabelRecord, PredictionRecord, encode
 from raypipe.data.committer import commit_once
 from raypipe.data.versions import DataVersion
 from raypipe.data.wal import WalWriter
-from raypipe.pipeline import Loop, Outcome, Trials
+from raypipe.pipeline import Loop, Outcome
 from raypipe.registry.store import ModelVersion, Registry
 from raypipe.testing import FakeClock
 from raypipe.training.families.baseline import ConstantModel
@@ -33,6 +33,7 @@ from raypipe.training.learned import Learned
 from raypipe.training.prepared import Prepared
 from raypipe.training.race import RaceResult, TrainingSet, TrialSummary
 from raypipe.training.standings import Standing
+from raypipe.training.trials import Trials
 
 N_TRIALS = 3
 

@@ -21,11 +21,12 @@ from raypipe.data.committer import commit_once
 from raypipe.data.growth import live_ids
 from raypipe.data.synthetic import COLUMNS, AgrawalSettings, generate
 from raypipe.data.wal import WalWriter
-from raypipe.pipeline import Loop, Outcome, Trials
+from raypipe.pipeline import Loop, Outcome
 from raypipe.registry.store import Registry
 from raypipe.testing import FakeClock
 from raypipe.training.compare import Comparison
 from raypipe.training.prepared import Prepared
+from raypipe.training.trials import Trials
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 

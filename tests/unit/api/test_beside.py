@@ -22,7 +22,7 @@ from raypipe.config.settings import Config
 from raypipe.config.yaml_text import Plain
 from raypipe.core.errors import UnknownVersion
 from raypipe.data.versions import Change
-from raypipe.pipeline import Loop, Trials
+from raypipe.pipeline import Loop
 from raypipe.registry.store import Registry
 from raypipe.testing import FakeClock
 from raypipe.training.family import Terms, family_of
@@ -31,6 +31,7 @@ from raypipe.training.leaderboard import BASELINE
 from raypipe.training.race import RaceResult, TrainingSet, TrialSummary
 from raypipe.training.search import defaults
 from raypipe.training.standings import Standing
+from raypipe.training.trials import Trials
 
 N_ROWS = 400
 

@@ -17,7 +17,7 @@ from raypipe.api.sizes import Machine
 from raypipe.cli.main import app
 from raypipe.config.load import load_config
 from raypipe.core.errors import ConfigError, TrainingError
-from raypipe.pipeline import Loop, Trials
+from raypipe.pipeline import Loop
 from raypipe.registry.store import Registry
 from raypipe.testing import FakeClock
 from raypipe.training.families.baseline import ConstantModel
@@ -25,6 +25,7 @@ from raypipe.training.kept import EndedTrial, RunFolder
 from raypipe.training.leaderboard import BASELINE
 from raypipe.training.race import RaceResult, TrainingSet, TrialSummary
 from raypipe.training.standings import Standing
+from raypipe.training.trials import Trials
 
 STAGES = ["collect", "prepare", "encode", "race", "judge", "importance", "register", "release", "serve"]
 CONFIG = """

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raypipe.core.errors import ConfigError
-from raypipe.pipeline import Trials
 from raypipe.runtime.resources import plan
 from raypipe.serving.config import ReplicaSettings, ServingSettings
 from raypipe.training.config import TrialResources
+from raypipe.training.trials import Trials
 
 
 def planned(
