@@ -375,7 +375,8 @@ class Loop:
         from raypipe.processing.duplicates import without_duplicates
 
         names, settings = [column.name for column in data.columns], self.config.processing.deduplicate
-        return without_duplicates(rows, settings, names, self.config.data.time)
+        folder, time = self.config.folder, self.config.data.time
+        return without_duplicates(rows, settings, names, time, keys=folder.keys, scratch=folder.scratch)
 
     def _answers(self, version: ModelVersion, prepared: Prepared) -> Answers:
         from raypipe.serving.judging import answers_to

@@ -216,5 +216,12 @@ def _remade(config: Config, data: DataVersion, part: _Part) -> pa.Table:
     from raypipe.processing.duplicates import without_duplicates
 
     names = [column.name for column in data.columns]
-    rows = without_duplicates(read_numbered(config.folder, data), part.deduplicate, names, part.time)
+    rows = without_duplicates(
+        read_numbered(config.folder, data),
+        part.deduplicate,
+        names,
+        part.time,
+        keys=config.folder.keys,
+        scratch=config.folder.scratch,
+    )
     return split_rows(rows, part.split, time=part.time, seed=part.seed).without(NUMBER_COLUMN).test

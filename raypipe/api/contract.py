@@ -23,10 +23,10 @@ def check(data: PipelineData, paths: Sequence[str] = (), version: str | None = N
 
     if paths and version is not None:
         raise ConfigError("PATHS and --version must not be given together.")
-    settings, now = data.config.data, data.clock.now()
+    settings, now, history = data.config.data, data.clock.now(), data.versions()
     if version is not None:
-        return check_version(data.config.folder, data.version(version), settings, now=now)
-    return check_sources(settings, now=now, paths=paths, progress=data.progress)
+        return check_version(data.config.folder, data.version(version), settings, now=now, history=history)
+    return check_sources(settings, now=now, history=history, paths=paths, progress=data.progress)
 
 
 def suggest(data: PipelineData, version: str | None = None) -> Suggestion:

@@ -32,6 +32,7 @@ class Home:
     <pipeline>/models/v1/           a model version: MANIFEST.json and its files
     <pipeline>/runs/<run>/          what a run has done so far: its trials, its race, its leaderboard
     <pipeline>/staging/<run>/       a model version in the making
+    <pipeline>/scratch/             what a process has no room for in memory; gone with it
     <pipeline>/pointer.json         which version serves, with its epoch
     <pipeline>/config.json          the config by which the controller retrains
     <pipeline>/window.json          what the controller measured last
@@ -131,6 +132,10 @@ class PipelineHome:
     @property
     def staging(self) -> Path:
         return self.root / "staging"
+
+    @property
+    def scratch(self) -> Path:
+        return self.root / "scratch"
 
     @property
     def pointer(self) -> Path:

@@ -37,11 +37,14 @@ def odd_volume(rule: VolumeRule, n_new: int, before: Sequence[int]) -> BrokenRul
 
     Raises ContractError where that stops a batch. Nothing new is no batch.
     """
-    if not n_new:
-        return None
-    for text in _odd(rule, n_new, before):
-        return _broken(text, "", f"it brings {n_new:,}", "data.contract.volume", rule.on_violation)
-    return None
+    told = odd_volume_told(rule, n_new, before)
+    return told and _broken(told[0], "", told[1], "data.contract.volume", rule.on_violation)
+
+
+def odd_volume_told(rule: VolumeRule, n_new: int, before: Sequence[int]) -> tuple[str, str] | None:
+    """Return the rule, and what is so instead, where a batch is too small or too large."""
+    broken = _odd(rule, n_new, before) if n_new else iter(())
+    return next(((text, f"it brings {n_new:,}") for text in broken), None)
 
 
 def n_new_rows(fragments: Sequence[Fragment], history: Sequence[DataVersion], own: frozenset[str]) -> int:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from itertools import dropwhile
 from pathlib import Path
 
 import polars as pl
@@ -15,7 +16,7 @@ from raypipe.core.errors import ConfigError
 from raypipe.core.home import PipelineHome
 from raypipe.core.ids import Json
 from raypipe.core.progress import Progress, Step, silent
-from raypipe.data.batch_rules import stale_since
+from raypipe.data.batch_rules import batches_before, odd_volume_told, stale_since
 from raypipe.data.canonical import TYPES, widen
 from raypipe.data.config import DataSettings
 from raypipe.data.contract import check, check_contract, rules_of, setting_aside
@@ -23,6 +24,7 @@ from raypipe.data.contract_settings import BatchViolation, ContractSettings, Vio
 from raypipe.data.feeds import feeds_of
 from raypipe.data.fragments import read_fragments
 from raypipe.data.keys import KeyStore
+from raypipe.data.news import News
 from raypipe.data.pieces import Accepted
 from raypipe.data.schema import Column, ColumnKind, kind_of
 from raypipe.data.sources.config import CsvSettings, JsonLinesSettings, ParquetSettings, TextSettings
@@ -67,29 +69,49 @@ class Findings:
 
 
 def check_sources(
-    settings: DataSettings, *, now: datetime, paths: Sequence[str] = (), progress: Progress = silent
+    settings: DataSettings,
+    *,
+    now: datetime,
+    history: Sequence[DataVersion] = (),
+    paths: Sequence[str] = (),
+    progress: Progress = silent,
 ) -> Findings:
     """Check what the sources hold now, or else files at `paths` as the first source of files reads them.
 
-    One piece is in memory at a time. What depends on the batches before (`volume`) is not looked at. Raises
-    SourceError, SchemaError, DataError and ConfigError.
+    `history` are the data versions there are, newest first: what they lack is the batch that `volume` is
+    about, or else the files at `paths` are. One piece is in memory at a time. Raises SourceError,
+    SchemaError, DataError and ConfigError.
     """
     check_contract(settings.contract)
-    lenient = _at(settings, paths).model_copy(update={"contract": setting_aside(settings.contract)})
+    chosen = _at(settings, paths)
+    lenient = chosen.model_copy(update={"contract": setting_aside(settings.contract)})
     with _Tally(settings) as tally:
+        news = News.of(chosen, history, progress, all_is_new=bool(paths))
         for feed in feeds_of(lenient, progress).feeds:
             for piece in feed.source.pieces(None):
                 progress(Step("collect", f"checking {piece.name}"))
-                tally.add(piece.name, feed.accept(feed.read(piece), tally.kinds))
-        return tally.findings(now)
+                rows = feed.read(piece)
+                news.note(feed, piece, rows)
+                tally.add(piece.name, feed.accept(rows, tally.kinds))
+            news.end(feed)
+        return tally.findings(now, news.n_rows, news.before)
 
 
 def check_version(
-    folder: PipelineHome, version: DataVersion, settings: DataSettings, *, now: datetime
+    folder: PipelineHome,
+    version: DataVersion,
+    settings: DataSettings,
+    *,
+    now: datetime,
+    history: Sequence[DataVersion] = (),
 ) -> Findings:
-    """Check the rows of a data version; raises ConfigError, and DataError where they are gone."""
+    """Check the rows of a data version, and how many it brought to those before it in `history`.
+
+    Raises ConfigError, and DataError where the rows are gone.
+    """
     check_contract(settings.contract)
     lenient = setting_aside(settings.contract)
+    older = list(dropwhile(lambda one: one.id != version.id, history))[1:]
     with _Tally(settings) as tally:
         for fragment, rows in read_fragments(folder, version):
             frame = pl.DataFrame(pl.from_arrow(rows)).with_row_index(PLACE_COLUMN)
@@ -98,7 +120,8 @@ def check_version(
             kept = found.accepted.drop(SOURCE_COLUMN, PLACE_COLUMN)
             accepted = Accepted(kept, (), (), frame.height, found.n_bad, 0, found.broken, found.quarantined)
             tally.add(fragment.path, accepted)
-        return tally.findings(now)
+        before = batches_before(older, frozenset(one.recipe for one in version.fragments))
+        return tally.findings(now, version.n_new_rows, before)
 
 
 class _Tally:
@@ -138,8 +161,8 @@ class _Tally:
             accepted.rows.select(known).write_parquet(self._keys_of(len(self._pieces)))
         self._pieces.append(piece)
 
-    def findings(self, now: datetime) -> Findings:
-        """Return what is broken, rules over all rows as well."""
+    def findings(self, now: datetime, n_new: int, before: Sequence[int]) -> Findings:
+        """Return what is broken, rules over all rows and of a batch of `n_new` rows as well."""
         contract, time = self._settings.contract, self._settings.time
         columns = [Column(name, kind, nullable=True) for name, kind in self.kinds.items()]
         for number, rule in enumerate(contract.unique):
@@ -151,6 +174,10 @@ class _Tally:
             told = stale_since(contract.freshness, self._newest, now)
             if told is not None:
                 broken.append(Finding(": ".join(told), time, contract.freshness.on_violation, 0, ()))
+        if contract.volume is not None:
+            told = odd_volume_told(contract.volume, n_new, before)
+            if told is not None:
+                broken.append(Finding(": ".join(told), "", contract.volume.on_violation, 0, ()))
         return Findings(self._n_rows, self._n_bad, (*broken, *self._refusals()))
 
     def _refusals(self) -> Iterator[Finding]:

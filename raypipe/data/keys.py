@@ -33,6 +33,11 @@ _SALT_BYTES = 16
 _PROBE = pl.DataFrame({"text": ["a"], "number": [0.5], "integer": [1]})
 
 
+def digests_of(rows: pl.DataFrame, salt: Sequence[int]) -> pl.DataFrame:
+    """Return a digest of each row in two halves, the columns `first` and `second`."""
+    return pl.DataFrame({"first": rows.hash_rows(seed=salt[0]), "second": rows.hash_rows(seed=salt[1])})
+
+
 @dataclass(frozen=True)
 class Run:
     """Digests in two halves, sorted, and the places in their fragment of the rows they are of."""
@@ -46,14 +51,8 @@ class Run:
         """Return the run of rows counted from `start`, but for those that miss a part of the key."""
         present = pl.all_horizontal(_present(name, dtype) for name, dtype in keys.schema.items())
         numbered = keys.with_row_index("_at", start).filter(present)
-        rows = numbered.drop("_at")
-        digests = pl.DataFrame(
-            {
-                "first": rows.hash_rows(seed=salt[0]),
-                "second": rows.hash_rows(seed=salt[1]),
-                "place": numbered["_at"].cast(pl.Int64),
-            }
-        ).sort("first", "second", maintain_order=True)
+        digests = digests_of(numbered.drop("_at"), salt).with_columns(place=numbered["_at"].cast(pl.Int64))
+        digests = digests.sort("first", "second", maintain_order=True)
         return cls(*(digests[name].to_numpy() for name in ("first", "second", "place")))
 
     def __len__(self) -> int:
@@ -100,7 +99,7 @@ class KeyStore:
 
     def __init__(self, place: Path, columns: Sequence[Column]) -> None:
         self.columns = tuple(columns)
-        self._salt = _salt(place)
+        self._salt = salt_of(place)
         self.id = content_id("k", [[one.name, one.kind] for one in columns] + [_probe(self._salt)])
         """Another one where another version of polars hashes otherwise."""
         self.folder = place / self.id
@@ -177,7 +176,7 @@ def _present(name: str, dtype: pl.DataType) -> pl.Expr:
     return value.is_not_null() & value.is_not_nan() if dtype.is_float() else value.is_not_null()
 
 
-def _salt(place: Path) -> tuple[int, int]:
+def salt_of(place: Path) -> tuple[int, int]:
     """Return the pipeline's secret, made where there is none yet; without it the digests tell nothing."""
     file = place / "salt"
     with storage_errors(place):

@@ -12,9 +12,9 @@ from pathlib import Path
 from raypipe.config.settings import ClusterSettings
 from raypipe.core.errors import ClusterError
 from raypipe.core.home import Home
+from raypipe.data.scratch import scratch_folder
 from raypipe.runtime.environment import loopback_environment, token_environment
 from raypipe.runtime.probe import probe
-from raypipe.runtime.scratch import scratch_folder
 from raypipe.runtime.state import Cluster
 from raypipe.runtime.status import require_running
 from raypipe.runtime.token import environment, find_token, make_token

@@ -11,13 +11,14 @@ from pathlib import Path
 from raypipe.core.files import storage_errors
 from raypipe.core.home import PipelineHome
 from raypipe.data.locks import try_lock
+from raypipe.data.scratch import remove_dead
 
 RUN_NAME = "run.json"
 LOCK_NAME = ".lock"
 
 
 def forget_runs(folder: PipelineHome, versions: Collection[str], on_step: Callable[[str], None]) -> None:
-    """Delete what runs on these data versions keep, and model versions in the making.
+    """Delete what runs on these data versions keep, model versions in the making, and what dead runs left.
 
     A run that is under way keeps its folder: it notices before it registers, and a later erasure deletes it.
     The turn must be held, in which models are made.
@@ -30,6 +31,8 @@ def forget_runs(folder: PipelineHome, versions: Collection[str], on_step: Callab
                 on_step("run forgotten")
         shutil.rmtree(folder.staging, ignore_errors=True)
         on_step("staging emptied")
+        remove_dead(folder.scratch)
+        on_step("scratch emptied")
 
 
 def _data_of(path: Path) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,10 @@ import pyarrow as pa
 import pytest
 
 from raypipe.core.errors import ContractError
+from raypipe.data.checking import check_sources, check_version
 from raypipe.data.config import DataSettings
+from raypipe.data.contract_settings import ContractSettings
+from raypipe.data.ingest import ingest
 from raypipe.testing.data import Lake, SourceInMemory
 
 TIMES = datetime(2026, 1, 1, tzinfo=UTC)
@@ -118,3 +123,80 @@ def test_the_least_is_not_more_than_the_most(what: str) -> None:
                 "contract": {"volume": {f"min_{what}": 3, f"max_{what}": 2}},
             }
         )
+
+
+def written(place: Path, kind: str, numbers: range) -> dict[str, Any]:
+    """Write rows more at a place, and return the settings of the source that has all of them."""
+    if kind == "csv":
+        (place / f"{numbers.start:05d}.csv").write_text("id,y\n" + "".join(f"{n},1\n" for n in numbers))
+        return {"name": "s", "format": "csv", "path": str(place)}
+    with closing(sqlite3.connect(place / "s.db")) as database, database:
+        database.execute("CREATE TABLE IF NOT EXISTS t (id INTEGER, y INTEGER)")
+        database.executemany("INSERT INTO t VALUES (?, 1)", [(n,) for n in numbers])
+    url = f"sqlite:///{place / 's.db'}"
+    return {"name": "s", "format": "sql", "url": url, "table": "t", "cursor": "id"}
+
+
+@pytest.mark.parametrize("kind", ["csv", "sql"])
+def test_a_check_tells_of_a_batch_what_an_ingest_would_refuse(tmp_path: Path, kind: str) -> None:
+    lake, place = Lake(tmp_path), tmp_path / "source"
+    place.mkdir()
+    limits = {"min_rows": 5, "max_rows": 200, "max_ratio": 3}
+    end, source = 0, dict[str, Any]()
+    for n_new, told in (
+        (100, None),
+        (4, "a batch must have at least 5 rows: it brings 4"),
+        (3, None),
+        (0, None),
+        (22, "a batch must have at most 3 times as many rows as usual (7): it brings 22"),
+        (190, "a batch must have at most 200 rows: it brings 212"),
+    ):
+        source = written(place, kind, range(end, end + n_new)) if n_new else source
+        end += n_new
+        declared = DataSettings.model_validate(
+            {"sources": [source], "label": "y", "contract": {"volume": limits}}
+        )
+        history = lake.versions.all()
+        found = check_sources(declared, now=TIMES, history=history)
+        assert [(one.rule, one.action) for one in found.broken] == ([(told, "stop")] if told else [])
+        try:
+            version = ingest(declared, lake.folder, lake.versions, clock=lake.clock)
+        except ContractError as error:
+            assert told and told.split(":")[0] in str(error)
+        else:
+            assert not told
+            checked = check_version(lake.folder, version, declared, now=TIMES, history=lake.versions.all())
+            assert not checked.broken
+
+
+def test_files_at_paths_are_the_batch_that_a_check_is_about(tmp_path: Path) -> None:
+    source = written(tmp_path, "csv", range(9))
+    declared = DataSettings.model_validate(
+        {"sources": [source], "label": "y", "contract": {"volume": {"max_rows": 8}}}
+    )
+    lake = Lake(tmp_path / "home")
+    lenient = declared.model_copy(update={"contract": ContractSettings()})
+    version = ingest(lenient, lake.folder, lake.versions, clock=lake.clock)
+    paths = [str(next(tmp_path.glob("*.csv")))]
+    found = check_sources(declared, now=TIMES, history=[version], paths=paths)
+    assert [one.rule for one in found.broken] == ["a batch must have at most 8 rows: it brings 9"]
+    assert not check_sources(declared, now=TIMES, history=[version]).broken
+
+
+def test_a_kept_version_is_checked_by_what_it_brought(lake: Lake) -> None:
+    source = SourceInMemory("s", [rows(1_000)])
+    lake.ingest(source)
+    source.tables.append(rows(10))
+    lake.ingest(source)
+    source.tables.append(rows(50))
+    version = lake.ingest(source)
+    declared = DataSettings.model_validate(
+        {
+            "sources": [{"name": "s", "format": "csv", "path": "nowhere"}],
+            "label": "y",
+            "contract": {"volume": {"max_ratio": 4, "on_violation": "warn"}},
+        }
+    )
+    found = check_version(lake.folder, version, declared, now=TIMES, history=lake.versions.all())
+    told = "a batch must have at most 4 times as many rows as usual (10): it brings 50"
+    assert [(one.rule, one.action) for one in found.broken] == [(told, "warn")]

@@ -1,4 +1,4 @@
-"""The folder of a private Ray: it goes with the process that owns it, or else before the next one is made."""
+"""Folders that go with the process that owns them, or else before the next one is made."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ OWNER_NAME = ".owner"
 @contextmanager
 def scratch_folder(place: Path) -> Iterator[Path]:
     """Make a folder for as long as the block lasts, and remove those whose processes were killed."""
+    place.mkdir(parents=True, exist_ok=True)
     remove_dead(place)
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
     # Named only once it is locked: whoever looks meanwhile must not take it for a dead one's.

@@ -5,12 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from raypipe.runtime.scratch import remove_dead, scratch_folder
+from raypipe.data.scratch import remove_dead, scratch_folder
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from raypipe.runtime.scratch import scratch_folder
+from raypipe.data.scratch import scratch_folder
 with scratch_folder(Path(sys.argv[1])) as folder:
     print(folder, flush=True)
     time.sleep(60)
