@@ -75,6 +75,34 @@ class Promote:
 
 
 @dataclass(frozen=True)
+class WatchRollout:
+    """See that a process of its own measures a challenger beside the champion on live traffic."""
+
+    decision: str
+    version: str
+    champion: str | None
+
+
+@dataclass(frozen=True)
+class SetCanary:
+    """Let a version answer a part of the traffic beside `champion`; say `CanarySet` or `CanaryJudged`."""
+
+    decision: str
+    version: str
+    champion: str | None
+    step: int
+    weight: float
+    max_rows: int
+
+
+@dataclass(frozen=True)
+class EndRollout:
+    """Let no canary answer any more, and end what measured it; say `RolloutEnded`."""
+
+    decision: str
+
+
+@dataclass(frozen=True)
 class Reject:
     """Leave a version unreleased."""
 
@@ -100,6 +128,9 @@ Action: TypeAlias = (
     | JudgeChallenger
     | AskApproval
     | Promote
+    | WatchRollout
+    | SetCanary
+    | EndRollout
     | Reject
     | SendAlert
 )

@@ -6,12 +6,14 @@ from datetime import UTC, datetime
 
 from raypipe.control.events import (
     AlertRaised,
+    CanaryJudged,
     Event,
     Evidence,
     GateJudged,
     PromotionFailed,
     RetrainFailed,
     RetrainLost,
+    ShadowJudged,
     WindowScored,
 )
 from raypipe.policy.config import RetrainingSettings
@@ -30,6 +32,12 @@ def alert_on(event: Event) -> AlertRaised | None:
             return AlertRaised(at, f"{decision}/failed", text, Evidence())
         case GateJudged(at, decision=decision) if event.verdict != "pass":
             return AlertRaised(at, f"{decision}/gate", _stays(event), Evidence())
+        case ShadowJudged(at, decision=decision) if event.verdict != "pass":
+            text = f"{event.version} was taken out of its shadow: {'; '.join(event.reasons)}"
+            return AlertRaised(at, f"{decision}/shadow", text, Evidence())
+        case CanaryJudged(at, decision=decision) if event.verdict != "pass":
+            text = f"{event.champion} answers all again, {event.version} does not: {'; '.join(event.reasons)}"
+            return AlertRaised(at, f"{decision}/canary", text, Evidence())
         case PromotionFailed(at, decision=decision, version=version, reason=reason):
             text = f"{version} of {decision} could not be promoted: {reason}"
             return AlertRaised(at, f"{decision}/promotion", text, Evidence())

@@ -11,14 +11,17 @@ from typing import Literal, Protocol, assert_never
 from raypipe.control.actions import (
     Action,
     AskApproval,
+    EndRollout,
     FollowRetrain,
     JudgeChallenger,
     Promote,
     Record,
     Reject,
     SendAlert,
+    SetCanary,
     StopRetrain,
     SubmitRetrain,
+    WatchRollout,
 )
 from raypipe.control.events import (
     AlertRaised,
@@ -41,6 +44,7 @@ from raypipe.control.events import (
 from raypipe.control.gate import gain_of, verdict_of
 from raypipe.control.ledger import fold_facts, read_facts, record
 from raypipe.control.outcome import Retrained
+from raypipe.control.rollout_shell import Rollout, RolloutShell
 from raypipe.control.state import State
 from raypipe.control.step import resume, step
 from raypipe.core.clock import Clock
@@ -113,6 +117,7 @@ class Ports:
     releases: Releases
     alerts: Alerts
     capture: Watch | None = None
+    rollout: Rollout | None = None
 
 
 class Controller:
@@ -126,6 +131,7 @@ class Controller:
         self._registry = registry
         self._clock = clock
         self._ports = ports
+        self._rollout = RolloutShell(ports.rollout, clock)
         self._state = State(pipeline)
         self._seq = 0
         self._written = 0
@@ -166,6 +172,7 @@ class Controller:
         self._read()
         try:
             self._follow()
+            self._score_rollout()
         finally:
             self._observe()
         self._retry_alerts()
@@ -253,6 +260,8 @@ class Controller:
                 )
             case Promote(decision, version, champion):
                 return self._promoted(decision, version, champion)
+            case WatchRollout() | SetCanary() | EndRollout():
+                return self._rollout.done(action, self._epoch)
             case SendAlert(key, text, evidence):
                 return self._sent(key, text, evidence)
             case Reject():
@@ -339,6 +348,12 @@ class Controller:
         except RaypipeError as error:
             return PromotionFailed(self._clock.now(), decision, version, str(error), controller=self._epoch)
         return Promoted(self._clock.now(), decision, version, epoch, controller=self._epoch)
+
+    def _score_rollout(self) -> None:
+        """Take what a rollout has shown, and see that it goes on being measured."""
+        scored = self._rollout.scored(self._state, self._epoch)
+        if scored is not None:
+            self._take(scored)
 
     def _sent(self, key: str, text: str, evidence: Evidence) -> Fact | None:
         self._told_at = self._clock.now()

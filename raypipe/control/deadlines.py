@@ -16,7 +16,17 @@ from raypipe.control.events import (
     RetrainLost,
     RetrainTimedOut,
 )
-from raypipe.control.state import AwaitingApproval, Gating, Promoting, Retraining, State, Watching
+from raypipe.control.rollout_step import late, started
+from raypipe.control.state import (
+    AwaitingApproval,
+    Canarying,
+    Gating,
+    Promoting,
+    Retraining,
+    Shadowing,
+    State,
+    Watching,
+)
 from raypipe.policy.config import RetrainingSettings
 
 STOP_GRACE = timedelta(minutes=2)
@@ -25,6 +35,9 @@ STOP_GRACE = timedelta(minutes=2)
 
 def settle(state: State, at: datetime, settings: RetrainingSettings) -> Fact | None:
     """Return what holds already in the phase, without anyone's answer."""
+    begun = started(state, at, settings)
+    if begun is not None:
+        return begun
     match state.phase:
         case Gating() as phase if phase.version == phase.champion:
             return _undecided(state, phase, at, "the retrain led to the champion itself")
@@ -49,6 +62,8 @@ def overdue(state: State, now: datetime, settings: RetrainingSettings) -> Fact |
             return RetrainLost(now, phase.decision, controller=epoch) if stopping >= STOP_GRACE else None
         case Gating():
             return _undecided(state, phase, now, "the gate took too long") if too_long else None
+        case Shadowing() | Canarying():
+            return late(state, now, settings)
         case AwaitingApproval():
             unanswered = waited >= timedelta(seconds=settings.approval.timeout_s)
             return _unanswered(state, phase, now, settings) if unanswered else None

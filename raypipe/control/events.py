@@ -1,8 +1,9 @@
 """What the controller is told, in the past tense.
 
-Two kinds. *Observations* (`WindowScored`, `Ticked`) come all the time and change nothing by themselves; they
-are not kept. *Facts* are kept in the ledger, each says all that the state must know, and so the state folds
-from them without the settings of the day, or the rules of the version of raypipe that decided.
+Two kinds. *Observations* (`WindowScored`, `Ticked`, `RolloutScored`) come all the time and change nothing by
+themselves; they are not kept. *Facts* are kept in the ledger, each says all that the state must know, and so
+the state folds from them without the settings of the day, or the rules of the version of raypipe that
+decided.
 
 `controller` is the epoch of the controller that wrote a fact; what an older controller still writes is
 passed over. It is None where a person's command wrote it, straight to the ledger.
@@ -19,6 +20,7 @@ from typing import Literal, TypeAlias, cast, get_args
 
 import msgspec
 
+from raypipe.control.rollout_evidence import RolloutEvidence
 from raypipe.core.errors import RegistryError
 from raypipe.core.ids import Json
 
@@ -111,6 +113,14 @@ class Ticked(Happening):
     """Time went on; `n_labels` is the last count of labelled predictions, None where none was made yet."""
 
     n_labels: int | None = None
+
+
+@dataclass(frozen=True)
+class RolloutScored(Happening):
+    """A challenger in a shadow or canary was measured beside the champion, all in all."""
+
+    decision: str
+    evidence: RolloutEvidence
 
 
 @dataclass(frozen=True)
@@ -225,6 +235,79 @@ class Rejected(Happening):
 
 
 @dataclass(frozen=True)
+class ShadowStarted(Happening):
+    """A challenger that passed its gate is asked what clients ask, unseen by them."""
+
+    decision: str
+    version: str
+    champion: str | None
+
+
+@dataclass(frozen=True)
+class ShadowJudged(Happening):
+    """A shadow ended: with `pass` the challenger goes on."""
+
+    decision: str
+    version: str
+    champion: str | None
+    verdict: Verdict
+    n_rows: int
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CanaryStarted(Happening):
+    """A challenger shall answer a part of the traffic, once it is known how many rows that may take."""
+
+    decision: str
+    version: str
+    champion: str | None
+
+
+@dataclass(frozen=True)
+class CanaryStepped(Happening):
+    """A canary goes on to a weight, for `max_rows` rows of clients at most; `reasons` let it come so far."""
+
+    decision: str
+    version: str
+    step: int
+    """From 0 on."""
+    weight: float
+    max_rows: int
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CanarySet(Happening):
+    """The pointer names the canary with a step's weight, under an epoch."""
+
+    decision: str
+    version: str
+    step: int
+    epoch: int
+
+
+@dataclass(frozen=True)
+class CanaryJudged(Happening):
+    """A canary ended: with `pass` the challenger takes the champion's place, else that answers all again."""
+
+    decision: str
+    version: str
+    champion: str | None
+    verdict: Verdict
+    n_rows: int
+    """Rows of clients that it answered, as far as is known."""
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RolloutEnded(Happening):
+    """Nothing is left of a decision's shadow or canary."""
+
+    decision: str
+
+
+@dataclass(frozen=True)
 class Promoted(Happening):
     """The endpoint answers with the challenger, now the champion, under the epoch of its release."""
 
@@ -289,6 +372,13 @@ Fact: TypeAlias = (
     | GateJudged
     | Approved
     | Rejected
+    | ShadowStarted
+    | ShadowJudged
+    | CanaryStarted
+    | CanaryStepped
+    | CanarySet
+    | CanaryJudged
+    | RolloutEnded
     | Promoted
     | PromotionFailed
     | RolledBack
@@ -296,7 +386,7 @@ Fact: TypeAlias = (
     | AlertRaised
     | AlertSent
 )
-Event: TypeAlias = Observation | Fact
+Event: TypeAlias = Observation | RolloutScored | Fact
 
 EVENTS: tuple[type[Event], ...] = get_args(Event)
 

@@ -15,6 +15,10 @@ from raypipe.control.events import (
     AlertRaised,
     AlertSent,
     Approved,
+    CanaryJudged,
+    CanarySet,
+    CanaryStarted,
+    CanaryStepped,
     ChampionChanged,
     ClockSetBack,
     ControllerStarted,
@@ -31,16 +35,23 @@ from raypipe.control.events import (
     RetrainSucceeded,
     RetrainTimedOut,
     RolledBack,
+    RolloutEnded,
+    RolloutScored,
+    ShadowJudged,
+    ShadowStarted,
     Ticked,
     WindowScored,
 )
+from raypipe.control.evolve_rollout import RolloutFact, rolled_out
 from raypipe.control.state import (
     DAY,
     N_REMEMBERED,
     AwaitingApproval,
+    Canarying,
     Gating,
     Promoting,
     Retraining,
+    Shadowing,
     State,
     Watching,
 )
@@ -64,7 +75,7 @@ def is_stale(state: State, event: Event) -> bool:
 
 def _evolved(state: State, event: Event) -> State:
     match event:
-        case WindowScored() | Ticked():
+        case WindowScored() | Ticked() | RolloutScored():
             return state
         case ControllerStarted() | ClockSetBack() | RetrainRequested() | AlertRaised() | AlertSent():
             return _aside(state, event)
@@ -74,6 +85,10 @@ def _evolved(state: State, event: Event) -> State:
             return _retrained(state, event)
         case GateJudged() | Approved() | Rejected():
             return _judged(state, event)
+        case ShadowStarted() | ShadowJudged() | RolloutEnded():
+            return _rolled_out(state, event)
+        case CanaryStarted() | CanaryStepped() | CanarySet() | CanaryJudged():
+            return _rolled_out(state, event)
         case Promoted() | PromotionFailed() | RolledBack() | ChampionChanged():
             return _released(state, event)
         case _:
@@ -196,6 +211,11 @@ def _is_over(verdict: GateJudged, gating: Gating) -> bool:
     return asked == (verdict.decision, verdict.version, verdict.champion)
 
 
+def _rolled_out(state: State, event: RolloutFact) -> State:
+    after = rolled_out(state, event)
+    return _ended(state, event.at) if after is None else after
+
+
 def _released(state: State, event: Promoted | PromotionFailed | RolledBack | ChampionChanged) -> State:
     match event, state.phase:
         case Promoted(at), Promoting() as phase if phase.decision == event.decision:
@@ -217,10 +237,12 @@ def _crowned(state: State, version: str, epoch: int, at: datetime | None = None)
         return state
     state = replace(state, champion=version, champion_epoch=epoch)
     match state.phase:
-        case Gating() | AwaitingApproval() as phase if phase.version == version:
+        case Gating() | Shadowing() | AwaitingApproval() | Canarying() as phase if phase.version == version:
             # A person was faster than the gate or the policy.
             return _ended(state, at or phase.since)
-        case Gating() | AwaitingApproval() as phase:
+        case Shadowing() | AwaitingApproval() | Canarying() as phase if phase.champion == version:
+            return state  # The same champion under a new epoch, as a canary's step leaves it.
+        case Gating() | Shadowing() | AwaitingApproval() | Canarying() as phase:
             # What was shown against the former champion says nothing about this one.
             return replace(state, phase=Gating(phase.decision, phase.version, version, at or phase.since))
         case _:

@@ -15,6 +15,7 @@ from raypipe.control.events import (
     Event,
     Fact,
     RetrainRequested,
+    RolloutScored,
     Ticked,
     WindowScored,
     from_json,
@@ -58,7 +59,7 @@ def fact_of(entry: LedgerEntry) -> Fact | None:
     if not entry.kind.startswith(PREFIX):
         return None
     event: Event = from_json(entry.kind.removeprefix(PREFIX), entry.detail)
-    if isinstance(event, (WindowScored, Ticked)):
+    if isinstance(event, (WindowScored, Ticked, RolloutScored)):
         raise RegistryError(f"an observation is not kept in the ledger. Got {entry.kind} as {entry.seq}.")
     return event
 

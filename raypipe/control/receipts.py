@@ -11,6 +11,8 @@ import msgspec
 
 from raypipe.control.events import (
     Approved,
+    CanaryJudged,
+    CanaryStepped,
     ChampionChanged,
     ControllerStarted,
     Evidence,
@@ -25,6 +27,7 @@ from raypipe.control.events import (
     RetrainSucceeded,
     RetrainTimedOut,
     RolledBack,
+    ShadowJudged,
     Trigger,
 )
 from raypipe.control.evolve import evolve
@@ -38,6 +41,7 @@ Ending: TypeAlias = Literal[
     "not better",
     "inconclusive",
     "rejected",
+    "withdrawn",
     "failed",
     "timed out",
     "lost",
@@ -75,6 +79,8 @@ class Receipt:
     gate: GateJudged | None = None
     answer: Approved | Rejected | None = None
     """The word of a person, or of the policy."""
+    rollout: tuple[ShadowJudged | CanaryStepped | CanaryJudged, ...] = ()
+    """What became of it on live traffic, step by step."""
     ending: Ending = "open"
     reason: str = ""
     ended_at: datetime | None = None
@@ -127,6 +133,9 @@ def _told(receipt: Receipt, fact: Fact) -> Receipt:
             return replace(receipt, gate=fact, reason="; ".join(fact.reasons))
         case Approved() | Rejected():
             return replace(receipt, answer=fact, reason=fact.note or f"{fact.by} said so")
+        case ShadowJudged() | CanaryStepped() | CanaryJudged():
+            reason = "; ".join(fact.reasons) or receipt.reason
+            return replace(receipt, rollout=(*receipt.rollout, fact), reason=reason)
         case RetrainFailed() | PromotionFailed():
             return replace(receipt, reason=fact.reason)
         case _:
@@ -136,6 +145,8 @@ def _told(receipt: Receipt, fact: Fact) -> Receipt:
 def _ended(receipt: Receipt, fact: Fact) -> Receipt:
     if isinstance(fact, GateJudged):
         ending: Ending = "not better" if fact.verdict == "fail" else "inconclusive"
+    elif isinstance(fact, ShadowJudged | CanaryJudged):
+        ending = "withdrawn" if fact.verdict == "fail" else "inconclusive"
     else:
         ending = "timed out" if receipt.timed_out and not receipt.version else _ENDINGS[type(fact)]
     return replace(receipt, ending=ending, ended_at=fact.at)
@@ -151,6 +162,7 @@ def render(receipt: Receipt) -> tuple[str, ...]:
             _evidence_line(receipt.evidence),
             _made_line(receipt),
             _gate_line(receipt.gate),
+            *map(_rollout_line, receipt.rollout),
             _answer_line(receipt.answer),
             receipt.ended_at and f"  ended      {receipt.ended_at:%Y-%m-%d %H:%M:%S} UTC",
         )
@@ -199,6 +211,14 @@ def _gate_line(gate: GateJudged | None) -> str:
         return ""
     scores = f"{_number(gate.challenger_score)} against {_number(gate.champion_score)} of {gate.champion}"
     return f"  gate       {gate.verdict}: {gate.metric} {scores} on {gate.n_rows} rows".replace(":  ", ": ")
+
+
+def _rollout_line(fact: ShadowJudged | CanaryStepped | CanaryJudged) -> str:
+    because = f": {'; '.join(fact.reasons)}" if fact.reasons else ""
+    if isinstance(fact, CanaryStepped):
+        return f"  canary     to {fact.weight:.0%} of the traffic, {fact.max_rows} rows at most{because}"
+    step = "shadow" if isinstance(fact, ShadowJudged) else "canary"
+    return f"  {step}     {fact.verdict}{because}"
 
 
 def _answer_line(answer: Approved | Rejected | None) -> str:

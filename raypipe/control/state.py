@@ -46,6 +46,16 @@ class Gating:
 
 
 @dataclass(frozen=True)
+class Shadowing:
+    """A challenger is asked what clients ask, unseen by them."""
+
+    decision: str
+    version: str
+    champion: str | None
+    since: datetime
+
+
+@dataclass(frozen=True)
 class AwaitingApproval:
     """A challenger passed its gate, and waits for the word of a person or of the policy."""
 
@@ -53,6 +63,25 @@ class AwaitingApproval:
     version: str
     champion: str | None
     since: datetime
+    shadowed: bool = False
+    """Whether a shadow is behind it."""
+
+
+@dataclass(frozen=True)
+class Canarying:
+    """A challenger answers a part of the traffic, or is about to."""
+
+    decision: str
+    version: str
+    champion: str | None
+    since: datetime
+    """When the step began."""
+    step: int = -1
+    """-1 until the first one."""
+    weight: float = 0.0
+    max_rows: int = 0
+    epoch: int | None = None
+    """The epoch of the pointer that names this step; None until it does."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +92,11 @@ class Promoting:
     version: str
     champion: str | None
     since: datetime
+    canaried: bool = False
+    """Whether a canary is behind it."""
 
 
-Phase: TypeAlias = Watching | Retraining | Gating | AwaitingApproval | Promoting
+Phase: TypeAlias = Watching | Retraining | Gating | Shadowing | AwaitingApproval | Canarying | Promoting
 
 
 @dataclass(frozen=True)
@@ -80,6 +111,8 @@ class State:
     champion_epoch: int = 0
     rollback_epoch: int = 0
     """The epoch of the last rollback by a person."""
+    exposed: str | None = None
+    """The decision of which a canary, or what measures it, may be left."""
     n_decisions: int = 0
     decided_at: tuple[datetime, ...] = ()
     """When retrains were decided, as far back as a day before the last one."""

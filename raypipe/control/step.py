@@ -28,6 +28,7 @@ from raypipe.control.deadlines import overdue, settle
 from raypipe.control.events import (
     AlertRaised,
     Approved,
+    CanaryJudged,
     ChampionChanged,
     ClockSetBack,
     Event,
@@ -40,15 +41,20 @@ from raypipe.control.events import (
     RetrainLost,
     RetrainRequested,
     RolledBack,
+    RolloutScored,
+    ShadowJudged,
     Ticked,
     WindowScored,
 )
 from raypipe.control.evolve import evolve, is_stale
+from raypipe.control.rollout_step import canary_is_due, duties, leftover, scored, shadow_is_due
 from raypipe.control.state import (
     AwaitingApproval,
+    Canarying,
     Gating,
     Promoting,
     Retraining,
+    Shadowing,
     State,
     Watching,
     cap_reached,
@@ -82,7 +88,7 @@ def step(state: State, event: Event, settings: RetrainingSettings) -> tuple[Stat
 
 def resume(state: State, settings: RetrainingSettings) -> tuple[Action, ...]:
     """Return what a controller that takes over must see to: what is under way, and alerts not known sent."""
-    return (*_duties(state, settings), *(_send(alert) for alert in state.unsent))
+    return (*leftover(state), *_duties(state, settings), *(_send(alert) for alert in state.unsent))
 
 
 def _acts(before: State, after: State, event: Event, settings: RetrainingSettings) -> list[Action]:
@@ -90,10 +96,10 @@ def _acts(before: State, after: State, event: Event, settings: RetrainingSetting
     if after == before:
         return []
     actions: list[Action] = []
-    if not isinstance(event, (WindowScored, Ticked)) and not _is_in_ledger(event):
+    if not isinstance(event, (WindowScored, Ticked, RolloutScored)) and not _is_in_ledger(event):
         actions.append(Record(event))
     if after.phase != before.phase:
-        actions += [*_farewell(before, event), *_duties(after, settings)]
+        actions += [*leftover(after), *_farewell(before, event), *_duties(after, settings)]
     return actions + [_send(alert) for alert in after.unsent if alert not in before.unsent]
 
 
@@ -112,10 +118,13 @@ def _duties(state: State, settings: RetrainingSettings) -> tuple[Action, ...]:
             return (_job(phase),)
         case Gating(decision, version, champion):
             return () if version == champion else (JudgeChallenger(decision, version, champion),)
+        case Shadowing() | Canarying():
+            return duties(state)
         case AwaitingApproval() as phase:
-            return () if settings.mode == "auto" else (_ask(phase, settings),)
-        case Promoting(decision, version, champion):
-            return (Promote(decision, version, champion),)
+            unasked = settings.mode == "auto" or shadow_is_due(phase, settings)
+            return () if unasked else (_ask(phase, settings),)
+        case Promoting(decision, version, champion) as phase:
+            return () if canary_is_due(phase, settings) else (Promote(decision, version, champion),)
         case _:
             assert_never(state.phase)
 
@@ -142,6 +151,8 @@ def _farewell(before: State, event: Event) -> tuple[Action, ...]:
         case GateJudged(verdict="fail" | "inconclusive") if event.version != event.champion:
             why = "; ".join(event.reasons) or event.verdict
             return (Reject(event.decision, event.version, why),)
+        case ShadowJudged(verdict="fail" | "inconclusive") | CanaryJudged(verdict="fail" | "inconclusive"):
+            return (Reject(event.decision, event.version, "; ".join(event.reasons)),)
         case RetrainLost(decision=decision):
             # It may run on somewhere, and the next one shall be alone.
             return (StopRetrain(decision),)
@@ -158,6 +169,8 @@ def _send(alert: AlertRaised) -> SendAlert:
 def _follows(state: State, event: Event, settings: RetrainingSettings) -> Fact | None:
     """Return the next fact that the state calls for; the controller's own clock alone moves deadlines."""
     settled = settle(state, event.at, settings)
+    if settled is None and isinstance(event, RolloutScored):
+        return scored(state, event, settings)
     if settled is not None or not isinstance(event, (WindowScored, Ticked)):
         return settled
     latest = latest_time(state)

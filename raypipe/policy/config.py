@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from raypipe.core.settings import Settings
 from raypipe.policy.cron import CronError, next_time, parse_cron
+from raypipe.policy.rollout import RolloutSettings
 
 Mode = Literal["auto", "approve", "manual"]
 DriftPolicy = Literal["off", "alert", "retrain"]
@@ -83,5 +84,6 @@ class RetrainingSettings(Settings):
     tick_s: Annotated[float, Field(ge=0.1, le=3600)] = 1.0
     """How often the controller looks."""
     gate: GateSettings = GateSettings()
+    rollout: RolloutSettings = RolloutSettings()
     approval: ApprovalSettings = ApprovalSettings()
     alerts: AlertSettings = AlertSettings()

@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from raypipe.control.actions import SetCanary
 from raypipe.control.controller import Controller, JobState, Ports
 from raypipe.control.events import AlertRaised, Evidence, Fact, Quality, WindowScored
 from raypipe.control.ledger import read_facts
 from raypipe.control.outcome import Retrained
 from raypipe.control.receipts import Receipt, receipts
+from raypipe.control.rollout_evidence import RolloutEvidence
 from raypipe.core.errors import RaypipeError
 from raypipe.core.ids import Json
 from raypipe.policy.config import RetrainingSettings
@@ -93,6 +95,12 @@ class World:
     seen: list[AlertRaised] = field(default_factory=list)
     """What the watch of captures will tell of next."""
     before_result: Callable[[], None] = lambda: None
+    shown: Callable[[str], RolloutEvidence | None] = lambda _: None
+    """What was measured of a decision's challenger on live traffic."""
+    canary: SetCanary | None = None
+    """What the pointer names beside the champion."""
+    watched: set[str] = field(default_factory=set)
+    """Decisions whose challengers are being measured."""
     n_labels: int = 500
     dies_at: frozenset[int] = frozenset()
     """The steps, counted over all controllers, at which the one that runs dies."""
@@ -109,7 +117,7 @@ class World:
         """Return a controller that has not started; a mortal one may die of its writes too."""
         self._is_dead = False
         registry = MortalRegistry(self) if mortal else self.registry
-        ports = Ports(jobs=self, traffic=self, releases=self, alerts=self, capture=self)
+        ports = Ports(jobs=self, traffic=self, releases=self, alerts=self, capture=self, rollout=self)
         return Controller(self.pipeline, settings, registry, self.clock, ports)
 
     def at(self, port: str) -> None:
@@ -160,7 +168,41 @@ class World:
             self.registry.set_alias(
                 self.pipeline, "champion", version, expected=expected, reason=reason, controller=controller
             )
+        self.canary = None
         self.at("promoted")
+        return self._epoch()
+
+    def watch(self, decision: str, version: str, champion: str | None) -> None:  # noqa: ARG002
+        self.at("watch")
+        self.watched.add(decision)
+
+    def evidence(self, decision: str) -> RolloutEvidence | None:
+        return self.shown(decision)
+
+    def set_canary(self, canary: SetCanary, controller: int) -> int:
+        self.at("set_canary")
+        if self.canary != canary:
+            self._stay(canary.champion, canary.version, controller)
+            self.canary = canary
+        self.at("canary_set")
+        return self._epoch()
+
+    def end(self, decision: str, controller: int) -> None:
+        self.at("end")
+        if self.canary is not None:
+            self._stay(self.champion, "withdrawn", controller)
+        self.canary = None
+        self.watched.discard(decision)
+        self.at("ended")
+
+    def _stay(self, champion: str | None, reason: str, controller: int) -> None:
+        """Give the champion's place to the champion, under a new epoch."""
+        version = champion or ""
+        self.registry.set_alias(
+            self.pipeline, "champion", version, expected=champion, reason=reason, controller=controller
+        )
+
+    def _epoch(self) -> int:
         return self.registry.alias_history(self.pipeline, "champion")[0].epoch
 
     def send(self, key: str, text: str, evidence: Evidence) -> bool:  # noqa: ARG002 - the port's names

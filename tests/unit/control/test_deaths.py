@@ -7,9 +7,11 @@ one that some controller died after, and that the next one took over.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -20,10 +22,13 @@ from raypipe.control.ledger import fold_facts
 from raypipe.control.outcome import Retrained
 from raypipe.control.people import answer, read_state
 from raypipe.control.receipts import Ending
-from raypipe.control.state import AwaitingApproval, Watching
+from raypipe.control.rollout_evidence import Baseline, CanaryEvidence, RolloutEvidence, ShadowEvidence
+from raypipe.control.state import AwaitingApproval, Canarying, Watching
 from raypipe.core.errors import ServingError, StaleEpoch
 from raypipe.policy.config import RetrainingSettings
 from raypipe.registry.store import Registry
+from raypipe.stats.arms import Arms
+from raypipe.stats.bets import Bets
 from raypipe.testing.control import Killed, MemoryDatabase, World
 from raypipe.training.compare import Comparison
 
@@ -32,6 +37,10 @@ BETTER = Comparison("accuracy", "v1", "v2", 400, 0.61, 0.88, 0.27, 0.2, 0.33)
 WORSE = Comparison("accuracy", "v1", "v2", 400, 0.88, 0.61, -0.27, -0.33, -0.2)
 MADE = Retrained("v2", "d-2", "d-1", "xgboost", {"max_depth": 6}, 81.5, BETTER)
 MAX_TURNS = 60
+STEPS: Mapping[str, Any] = {
+    "shadow": {"deadline_s": 400},
+    "canary": {"deadline_s": 400, "weights": [0.1, 0.5], "hold_s": 0},
+}
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,9 @@ class Story:
     refused: bool = False
     """Whether the endpoint refuses the challenger."""
     webhook_is_late: bool = False
+    rollout: Mapping[str, Any] = field(default_factory=dict)
+    shows: str = ""
+    """What live traffic shows of the challenger: nothing, that it is fine, or that it does harm."""
 
     @property
     def settings(self) -> RetrainingSettings:
@@ -59,6 +71,7 @@ class Story:
                 "cool_down_s": 1e6,
                 "job_timeout_s": 600,
                 "approval": {"timeout_s": 300},
+                "rollout": self.rollout,
             }
         )
 
@@ -75,6 +88,10 @@ STORIES = {
     "nobody answers": Story("rejected", mode="approve"),
     "worse": Story("not better", left=replace(MADE, comparison=WORSE)),
     "few rows": Story("inconclusive", left=replace(MADE, comparison=replace(BETTER, n_rows=20))),
+    "rolled out": Story("promoted", mode="approve", approved=True, rollout=STEPS, shows="fine"),
+    "harm in the canary": Story("withdrawn", rollout=STEPS, shows="harm"),
+    "a shadow without labels": Story("inconclusive", rollout=STEPS),
+    "a canary without labels": Story("inconclusive", rollout={"canary": STEPS["canary"]}, shows="nothing"),
     "refused by the endpoint": Story("promotion failed", refused=True),
     "the job fails": Story("failed", job="failed", left=Retrained(error="too few labels")),
     "the job is killed": Story("failed", job="failed", left=None),
@@ -84,9 +101,32 @@ STORIES = {
 }
 
 
+def shown(story: Story, world: World) -> RolloutEvidence | None:
+    """Return what was measured of the challenger up to now."""
+    phase = read_state(world.registry, PIPELINE).phase
+    if not story.shows:
+        return None
+    shadow = replace(
+        ShadowEvidence.none(story.settings.rollout.shadow) if story.settings.rollout.shadow else NO_SHADOW,
+        lower=Bets.of(np.full(400, 0.7), 0.49),
+        n_rows=400,
+    )
+    found = RolloutEvidence(Baseline(500, 50.0), shadow)
+    if story.shows == "nothing" or not isinstance(phase, Canarying) or phase.epoch is None:
+        return found
+    treated = np.arange(400) < (250 if story.shows == "harm" else 20)
+    losses = Arms.of(np.ones(400), treated, phase.weight, tolerance=2.0)
+    canary = CanaryEvidence(Bets.none(0.01), Arms(2.0), losses)
+    return replace(found, canary={phase.epoch: canary})
+
+
+NO_SHADOW = ShadowEvidence(Bets.none(0.01), Bets.none(0.5), Bets.none(0.49))
+
+
 def play(world: World, story: Story) -> Controller:
     """Let a story run to its end, with a new controller for each that dies."""
     found: Controller | None = None
+    world.shown = lambda _: shown(story, world)
     if story.refused:
         world.errors["promote"] = ServingError("replica r1 refuses epoch 4")
     for turn in range(MAX_TURNS):
@@ -104,6 +144,7 @@ def play(world: World, story: Story) -> Controller:
             found is not None
             and world.receipts
             and not found.state.unsent
+            and found.state.exposed is None
             and found.state.phase == Watching()
         ):
             return found
@@ -139,8 +180,11 @@ def lived(database: MemoryDatabase, story: Story, deaths: Iterable[int] = ()) ->
     """Return the world after a story in which controllers died at some steps."""
     world = World(PIPELINE, database.copy(), dies_at=frozenset(deaths))
     found = play(world, story)
-    assert found.state == fold_facts(world.facts, PIPELINE)
+    # The alias that it moved last it reads back at its next look.
+    state = fold_facts(world.facts, PIPELINE)
+    assert found.state == replace(state, champion_epoch=found.state.champion_epoch)
     assert found.state.champion == world.champion == story.champion
+    assert (world.canary, world.watched, found.state.exposed) == (None, set(), None)
     return world
 
 
@@ -180,7 +224,9 @@ class Overtaken(World):
         super().at(port)
 
 
-@pytest.mark.parametrize("name", ["promoted", "approved", "refused by the endpoint", "the job is killed"])
+@pytest.mark.parametrize(
+    "name", ["promoted", "approved", "rolled out", "refused by the endpoint", "the job is killed"]
+)
 def test_a_controller_replaced_at_any_step_writes_nothing_more(
     three_versions: MemoryDatabase, name: str
 ) -> None:

@@ -18,6 +18,7 @@ from raypipe.control.events import (
     Quality,
     RetrainDecided,
     RetrainSucceeded,
+    RolloutScored,
     Ticked,
     from_json,
     kind_of,
@@ -42,6 +43,7 @@ _EVENTS: st.SearchStrategy[Event] = st.one_of(
             ),
         )
         for event in EVENTS
+        if event is not RolloutScored  # Its evidence has bets that no JSON need hold.
     )
 )
 
@@ -76,6 +78,10 @@ def test_kinds_are_distinct_and_last() -> None:
         "alert_raised",
         "alert_sent",
         "approved",
+        "canary_judged",
+        "canary_set",
+        "canary_started",
+        "canary_stepped",
         "champion_changed",
         "clock_set_back",
         "controller_started",
@@ -91,6 +97,10 @@ def test_kinds_are_distinct_and_last() -> None:
         "retrain_succeeded",
         "retrain_timed_out",
         "rolled_back",
+        "rollout_ended",
+        "rollout_scored",
+        "shadow_judged",
+        "shadow_started",
         "ticked",
         "window_scored",
     ]
