@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from raypipe.config.settings import Config
 from raypipe.control.people import read_state
-from raypipe.control.state import AwaitingApproval, Gating, Promoting
+from raypipe.control.state import AwaitingApproval, Retraining, Watching
 from raypipe.core.clock import Clock
 from raypipe.core.errors import RegistryError, StaleEpoch, UnknownVersion
 from raypipe.core.progress import Progress, silent
@@ -126,7 +126,7 @@ class PipelineModels:
 
     def _under_way(self) -> dict[str, str]:
         phase = read_state(self.registry, self.config.name).phase
-        if not isinstance(phase, Gating | AwaitingApproval | Promoting):
+        if isinstance(phase, Watching | Retraining):
             return {}
         champion = {} if phase.champion is None else {phase.champion: f"{phase.version} is compared with it"}
         waits = "it waits for approval" if isinstance(phase, AwaitingApproval) else "its gate is not over"
