@@ -292,7 +292,10 @@ class Pipeline:
 
         joins = self.config.cluster.address is not None
         if not joins and status(self.config.root).state != "running":
-            require_free(self.config.serving.host, self.config.serving.port, "serving.port")
+            serving = self.config.serving
+            require_free(serving.host, serving.port, "serving.port")
+            if serving.grpc_port is not None:
+                require_free(serving.host, serving.grpc_port, "serving.grpc_port")
 
 
 def _as_mappings(rows: Rows) -> Sequence[Mapping[str, Value]]:

@@ -79,7 +79,7 @@ def _cluster(home: Home, serving: ServingSettings) -> Iterator[Check]:
     if found.state == "running" and found.cluster is not None:
         yield from _running(found.cluster, serving)
     else:
-        yield _port(serving, None)
+        yield from _ports(serving, None)
 
 
 def _state(found: ClusterStatus) -> Check:
@@ -104,7 +104,7 @@ def _running(cluster: Cluster, serving: ServingSettings) -> Iterator[Check]:
     configs = sorted(Path(cluster.folder).glob("haproxy/**/haproxy.cfg"))
     if configs:
         yield checks.check_haproxy_config(configs[-1].read_text(), expected)
-    yield _port(serving, cluster)
+    yield from _ports(serving, cluster)
 
 
 def _expected(cluster: Cluster, actual: dict[str, str]) -> dict[str, str]:
@@ -132,15 +132,20 @@ def _dashboard(cluster: Cluster) -> Check:
     return Check("dashboard", True, f"{cluster.dashboard_url} answers to the token (Ray {found})")
 
 
-def _port(serving: ServingSettings, cluster: Cluster | None) -> Check:
-    name = "serving.port"
-    where = f"{serving.host}:{serving.port}"
-    if is_free(serving.host, serving.port):
+def _ports(serving: ServingSettings, cluster: Cluster | None) -> Iterator[Check]:
+    yield _port("serving.port", serving.host, serving.port, cluster)
+    if serving.grpc_port is not None:
+        yield _port("serving.grpc_port", serving.host, serving.grpc_port, cluster)
+
+
+def _port(name: str, host: str, port: int, cluster: Cluster | None) -> Check:
+    where = f"{host}:{port}"
+    if is_free(host, port):
         return Check(name, True, f"{where} is free")
-    holder = _holder(cluster, serving.port) if cluster else None
+    holder = _holder(cluster, port) if cluster else None
     if holder is not None:
         return Check(name, True, f"{where} is held by this home's {holder}")
-    advice = f"end what listens there (`ss -ltnp 'sport = :{serving.port}'` shows it), or set another port."
+    advice = f"end what listens there (`ss -ltnp 'sport = :{port}'` shows it), or set another port."
     return Check(name, False, f"{where} is in use by something else", advice)
 
 

@@ -8,18 +8,19 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from raypipe.core.errors import RaypipeError
-from raypipe.serving.endpoint import Asked, Endpoint
+from raypipe.serving.endpoint import Asked, Endpoint, Question
 from raypipe.serving.gathering import MAX_TOGETHER, Gathering
 from raypipe.serving.open_inference.protocol import OpenInference, in_protocol
-from raypipe.serving.open_inference.routes import PATHS, Route, is_protocol, route_of
+from raypipe.serving.open_inference.routes import PATHS, is_protocol, route_of
+from raypipe.serving.open_inference.statistics import Timed
 from raypipe.serving.operator import Operator, status_of
 from raypipe.serving.reply import Reply
 from raypipe.serving.token import Guard
@@ -55,6 +56,25 @@ class _Held:
     n_bytes: int = 0
 
 
+class Door(Protocol):
+    """Where requests come in beside HTTP."""
+
+    async def open(self) -> None:
+        """Begin to answer, on the loop of whoever calls."""
+        ...
+
+    async def close(self) -> None:
+        """Answer what has come, and nothing more."""
+        ...
+
+
+class TimedQuestion(Question, Protocol):
+    """An inference by the protocol."""
+
+    @property
+    def timed(self) -> Timed: ...
+
+
 class EndpointApp:
     """Serves an endpoint; `lifespan.startup` starts watching the pointer, `lifespan.shutdown` ends it.
 
@@ -83,6 +103,7 @@ class EndpointApp:
             "openapi.json": endpoint.openapi,
         }
         self._watcher: asyncio.Task[None] | None = None
+        self._doors: list[Door] = []
 
     @property
     def endpoint(self) -> Endpoint:
@@ -98,6 +119,28 @@ class EndpointApp:
     def n_in_progress(self) -> int:
         """Requests for predictions or with labels that are not answered yet."""
         return self._n_in_progress
+
+    @property
+    def protocol(self) -> OpenInference:
+        """What answers by the Open Inference Protocol."""
+        return self._protocol
+
+    def open_beside(self, door: Door) -> None:
+        """Let requests come in by another door too, as long as the application runs."""
+        self._doors.append(door)
+
+    def stopped(self, route: str, authorization: bytes | None) -> Reply | None:
+        """Return the refusal of whoever may not ask what a route answers; None where they may."""
+        return self._stopped(route, {} if authorization is None else {b"authorization": authorization})
+
+    @contextmanager
+    def holding(self, n_bytes: int) -> Iterator[Reply | None]:
+        """Hold a body for as long as it takes to answer it, or give the refusal of one too many."""
+        self._n_held_bytes += n_bytes
+        try:
+            yield self._too_many_bytes()
+        finally:
+            self._n_held_bytes -= n_bytes
 
     async def look(self) -> int:
         """Look at the pointer, follow it off the loop, and return the epoch that answers then."""
@@ -173,15 +216,19 @@ class EndpointApp:
 
         async def answer(body: bytes) -> Reply:
             if route.kind == "infer":
-                return await self._bounded(partial(self._infer, route, headers), body)
+                return await self.infer(partial(self._protocol.inference, route, headers), body)
             return self._protocol.describe(route)
 
         return await self._post(route.guarded_like, headers, receive, answer, (JSON_TYPE, BYTES_TYPE))
 
-    async def _infer(self, route: Route, headers: dict[bytes, bytes], body: bytes) -> Reply:
-        inference = self._protocol.inference(route, headers, body)
+    async def infer(self, read: Callable[[bytes], TimedQuestion], body: bytes) -> Reply:
+        """Answer an inference by the protocol, in whichever form it came; where too many wait, refuse it."""
+        return await self._bounded(partial(self._infer, read), body)
+
+    async def _infer(self, read: Callable[[bytes], TimedQuestion], body: bytes) -> Reply:
+        inference = read(body)
         reply = await self._answered(inference, 1 + len(body) // BYTES_AN_OBJECT)
-        return self._protocol.counted(inference, reply)
+        return self._protocol.counted(inference.timed, reply)
 
     def _stopped(self, route: str, headers: dict[bytes, bytes]) -> Reply | None:
         """Return the refusal of whoever may not, before anything of a body is read."""
@@ -322,10 +369,16 @@ class EndpointApp:
             if held.n_bytes > self._max_body_bytes:
                 parts.clear()
                 return await self._too_large(receive if message.get("more_body", False) else None)
-            if self._n_held_bytes > MAX_HELD_BODIES * self._max_body_bytes:
-                return self._too_busy("too many large bodies are in progress")
+            refusal = self._too_many_bytes()
+            if refusal is not None:
+                return refusal
             if not message.get("more_body", False):
                 return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _too_many_bytes(self) -> Reply | None:
+        if self._n_held_bytes <= MAX_HELD_BODIES * self._max_body_bytes:
+            return None
+        return self._too_busy("too many large bodies are in progress")
 
     async def _too_large(self, receive: Receive | None) -> Reply:
         if receive is not None:
@@ -360,6 +413,8 @@ class EndpointApp:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 self._watcher = asyncio.create_task(self._watch())
+                for door in self._doors:
+                    await door.open()
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
                 await self._stop()
@@ -377,6 +432,8 @@ class EndpointApp:
             self._watcher.cancel()
             with suppress(asyncio.CancelledError):
                 await self._watcher
+        for door in self._doors:
+            await door.close()
         self._batches.shutdown()
         self._moves.shutdown()
         self._endpoint.close()

@@ -53,6 +53,8 @@ class ServingSettings(Settings):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    grpc_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """Where the Open Inference Protocol is answered over gRPC too, on the same host; none is nowhere."""
     auth: Literal["auto", "token", "off"] = "auto"
     """Whether predictions, labels and the status are for whoever shows a token. `auto` asks for one wherever
     others than this machine can reach the endpoint, and where `token_file` is set."""
@@ -72,6 +74,12 @@ class ServingSettings(Settings):
     poll_interval_s: Annotated[float, Field(gt=0, le=60)] = 0.25
     """How often a replica looks whether another version shall serve."""
     capture: CaptureSettings = CaptureSettings()
+
+    @model_validator(mode="after")
+    def _two_ports(self) -> Self:
+        if self.grpc_port == self.port:
+            raise ValueError(f"grpc_port must differ from port. Got {self.port} for both")
+        return self
 
     @property
     def is_local(self) -> bool:

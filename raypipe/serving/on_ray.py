@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import socket
 from concurrent.futures import Future
 
 import ray
@@ -29,6 +28,7 @@ from raypipe.serving.app import EndpointApp
 from raypipe.serving.client import EndpointStatus, read_status, wait_for_epoch
 from raypipe.serving.config import ServingSettings
 from raypipe.serving.direct import ShortWay
+from raypipe.serving.listening import require_port
 from raypipe.serving.living_loop import LivingLoop
 from raypipe.serving.metrics import start_export
 from raypipe.serving.pointer import Pointer, read_pointer
@@ -171,6 +171,7 @@ def deploy(spec: EndpointSpec, timeout_s: float = 120.0) -> str:
     keep_tokens(spec)
     _start_serve(spec.settings)
     if not _runs(spec):
+        _check_grpc_port(spec)
         _run(spec, pointer.version)
     wait_for_epoch(
         spec.url,
@@ -221,7 +222,7 @@ def _start_serve(settings: ServingSettings) -> None:
     # Serve tells the driver of each of its steps; progress is told by who called.
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     if not serve.status().proxies:
-        _check_port(settings)
+        _check_port(settings.host, settings.port, "serving.port")
     serve.start(
         http_options={"host": settings.host, "port": settings.port},
         logging_config=LoggingConfig(enable_access_log=False),
@@ -239,21 +240,24 @@ def _check_host(settings: ServingSettings, host: str) -> None:
         )
 
 
-def _check_port(settings: ServingSettings) -> None:
-    """Refuse a port that another program holds; asked only where the proxy will be on this machine."""
+def _check_grpc_port(spec: EndpointSpec) -> None:
+    """Refuse a port that others hold: replicas share theirs, and would share it with another endpoint's."""
+    settings = spec.settings
+    if settings.grpc_port is None:
+        return
+    from raypipe.serving.open_inference.rpc.address import answers  # grpc, only where it is wanted
+
+    if not answers(settings, spec.name):
+        _check_port(settings.host, settings.grpc_port, "serving.grpc_port")
+
+
+def _check_port(host: str, port: int, setting: str) -> None:
+    """Refuse a port that another program holds; asked only where this machine is the head."""
     here = ray.get_runtime_context().get_node_id()
     heads = [node["NodeID"] for node in ray.nodes() if "node:__internal_head__" in node["Resources"]]
     if here not in heads:
         return
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            raise ServingError(
-                f"serving.port {settings.port} on {settings.host} cannot be used ({error.strerror}); "
-                "end the program that holds it, or set another port."
-            ) from error
+    require_port(host, port, setting)
 
 
 def _runs(spec: EndpointSpec) -> bool:

@@ -40,4 +40,9 @@ def build_app(spec: EndpointSpec, replica: str, clock: Clock) -> EndpointApp:
     users = (
         None if spec.token_file is None else Guard(spec.token_file, clock, "this endpoint asks for a token")
     )
-    return EndpointApp(endpoint, Operator(operators, releases, versions.follow), users)
+    app = EndpointApp(endpoint, Operator(operators, releases, versions.follow), users)
+    if spec.settings.grpc_port is not None:
+        from raypipe.serving.open_inference.rpc.server import RpcDoor  # grpc and protobuf, only where wanted
+
+        app.open_beside(RpcDoor(app))
+    return app

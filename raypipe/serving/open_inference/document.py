@@ -16,6 +16,7 @@ _SUMMARIES = {
     "v2/health/ready": "Open Inference Protocol: whether requests are answered",
     "v2/models/{model}": "Open Inference Protocol: what the model takes and gives",
     "v2/models/{model}/ready": "Open Inference Protocol: whether the model answers",
+    "v2/models/{model}/config": "Open Inference Protocol: the same in the form of Triton's configs",
     "v2/models/{model}/infer": "Open Inference Protocol: predict rows, given as one tensor a column",
     "v2/models/{model}/stats": "Open Inference Protocol: what was answered since the replica started",
     "v2/repository/index": "Open Inference Protocol: the models of the server",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from raypipe.core.ids import Json
 from raypipe.data.schema import Column
-from raypipe.serving.open_inference.datatypes import DATATYPE
+from raypipe.serving.open_inference.datatypes import BYTES, DATATYPE
 from raypipe.serving.open_inference.outputs import PROBABILITIES, Output, outputs_of
 from raypipe.serving.swap import LoadedVersion
 
@@ -22,6 +22,36 @@ def metadata(model: str, served: LoadedVersion) -> Json:
         "outputs": [_output(output, served.class_names) for output in outputs_of(predictor.task)],
         "parameters": {"label": predictor.task.label, "kind": predictor.task.kind},
     }
+
+
+def config(model: str, served: LoadedVersion, max_rows: int) -> Json:
+    """Return what Triton calls a model's config, as far as it means something here: dims are without rows."""
+    predictor = served.predictor
+    inputs: list[Json] = [
+        {
+            "name": column.name,
+            "data_type": _config_type(DATATYPE[column.kind]),
+            "dims": [1],
+            "optional": column.nullable,
+        }
+        for column in predictor.transform.inputs
+    ]
+    outputs: list[Json] = [
+        {"name": output.name, "data_type": _config_type(output.datatype), "dims": [output.width]}
+        for output in outputs_of(predictor.task)
+    ]
+    return {
+        "name": model,
+        "platform": PLATFORM,
+        "backend": PLATFORM,
+        "max_batch_size": min(max_rows, 2**31 - 1),
+        "input": inputs,
+        "output": outputs,
+    }
+
+
+def _config_type(datatype: str) -> str:
+    return f"TYPE_{'STRING' if datatype == BYTES else datatype}"
 
 
 def _input(column: Column) -> Json:

@@ -81,14 +81,10 @@ def infer_reply(
     answers: Answers, served: LoadedVersion, model: str, request: InferRequest, asked: Sequence[Wanted]
 ) -> Reply:
     """Return the answer to a request; one that has an answer which is not finite is refused as a whole."""
-    n_failed = len(answers.items) - len(answers.answered)
-    if n_failed:
-        return refusal(
-            422,
-            f"the model's answers for {n_failed:,} of {len(answers.items):,} rows are not finite numbers, "
-            "and none is given.",
-        )
-    columns = [_elements(one.output.name, answers.answered) for one in asked]
+    refused = not_finite(answers)
+    if refused is not None:
+        return refused
+    columns = [elements_of(one.output.name, answers.answered) for one in asked]
     binary = [
         to_bytes(one.output.datatype, elements) if one.is_binary else None
         for one, elements in zip(asked, columns, strict=True)
@@ -112,7 +108,20 @@ def infer_reply(
     return Reply(200, b"".join((head, *tail)), b"application/octet-stream", length)
 
 
-def _elements(name: str, rows: Sequence[AnsweredRow]) -> Sequence[Element]:
+def not_finite(answers: Answers) -> Reply | None:
+    """Return the refusal of a request that has an answer which is not finite; None where all are."""
+    n_failed = len(answers.items) - len(answers.answered)
+    if not n_failed:
+        return None
+    return refusal(
+        422,
+        f"the model's answers for {n_failed:,} of {len(answers.items):,} rows are not finite numbers, "
+        "and none is given.",
+    )
+
+
+def elements_of(name: str, rows: Sequence[AnsweredRow]) -> Sequence[Element]:
+    """Return the elements of an output of that name."""
     if name == PREDICTION:
         return [row.prediction for row in rows]
     return [one for row in rows for one in row.probabilities or ()]

@@ -13,13 +13,13 @@ from raypipe.serving.endpoint import Endpoint
 from raypipe.serving.golden import Timer
 from raypipe.serving.open_inference.inference import Inference
 from raypipe.serving.open_inference.message import HEADER_LENGTH
-from raypipe.serving.open_inference.metadata import PLATFORM, metadata
+from raypipe.serving.open_inference.metadata import PLATFORM, config, metadata
 from raypipe.serving.open_inference.routes import Route, check_served
 from raypipe.serving.open_inference.statistics import Statistics, Timed
 from raypipe.serving.reply import Reply
 from raypipe.serving.request import RefusedRequest
 
-EXTENSIONS = ("binary_tensor_data", "model_repository", "statistics")
+EXTENSIONS = ("binary_tensor_data", "model_configuration", "model_repository", "statistics")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -34,22 +34,26 @@ class OpenInference:
     def describe(self, route: Route) -> Reply:
         """Answer whatever needs nothing but its path."""
         try:
-            return Reply(200, _encode(self._described(route)))
+            return Reply(200, _encode(self.described(route)))
         except RefusedRequest as error:
             return self._endpoint.refuse(error.status, str(error))
 
+    def timed(self) -> Timed:
+        """Begin to time a request."""
+        return Timed(self._statistics, self._timer, self._timer())
+
     def inference(self, route: Route, headers: dict[bytes, bytes], body: bytes) -> Inference:
         """Return what a complete request asks of the version that answers it."""
-        timed = Timed(self._statistics, self._timer, self._timer())
-        return Inference(self._endpoint.name, route, headers.get(HEADER_LENGTH), body, timed)
+        return Inference(self._endpoint.name, route, headers.get(HEADER_LENGTH), body, self.timed())
 
-    def counted(self, inference: Inference, reply: Reply) -> Reply:
+    def counted(self, timed: Timed, reply: Reply) -> Reply:
         """Count an inference that was refused, and return its reply; one that was answered is counted."""
         if reply.status != 200:
-            inference.timed.refused(self._endpoint.versions.current.loaded.pointer.version)
+            timed.refused(self._endpoint.versions.current.loaded.pointer.version)
         return reply
 
-    def _described(self, route: Route) -> Json:
+    def described(self, route: Route) -> Json:
+        """Return what is answered to whatever needs nothing but its path; raises RefusedRequest."""
         name, served = self._endpoint.name, self._endpoint.versions.current.loaded
         check_served(route, name, served)
         serving = served.pointer.version
@@ -64,6 +68,8 @@ class OpenInference:
                 return {"model_stats": [self._statistics.to_json(name, serving)]}
             case "index":
                 return [{"name": name, "version": serving, "state": "READY", "reason": ""}]
+            case "config":
+                return config(name, served, self._endpoint.settings.max_rows)
             case "model" | "infer":
                 return metadata(name, served)
 

@@ -11,7 +11,9 @@ from raypipe.serving.open_inference.message import shown
 from raypipe.serving.request import RefusedRequest
 from raypipe.serving.swap import LoadedVersion
 
-Kind: TypeAlias = Literal["server", "live", "ready", "model ready", "model", "infer", "stats", "index"]
+Kind: TypeAlias = Literal[
+    "server", "live", "ready", "model ready", "model", "config", "infer", "stats", "index"
+]
 _FIXED: Mapping[str, Kind] = {
     "v2": "server",
     "v2/health/live": "live",
@@ -19,21 +21,22 @@ _FIXED: Mapping[str, Kind] = {
     "v2/models/stats": "stats",
     "v2/repository/index": "index",
 }
-_MODEL = re.compile(r"v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|infer|stats))?")
+_MODEL = re.compile(r"v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|config|infer|stats))?")
 _OF_MODEL: Mapping[str | None, Kind] = {
     None: "model",
     "ready": "model ready",
+    "config": "config",
     "infer": "infer",
     "stats": "stats",
 }
 _GUARDED_LIKE: Mapping[Kind, str] = {
     **dict.fromkeys(("server", "live", "ready", "model ready"), "health"),
-    **dict.fromkeys(("model", "infer", "index"), "predict"),
+    **dict.fromkeys(("model", "config", "infer", "index"), "predict"),
     "stats": "status",
 }
 PATHS = (
     *(path for path in _FIXED if path != "v2/models/stats"),
-    *(f"v2/models/NAME[/versions/VERSION]{what}" for what in ("", "/ready", "/infer", "/stats")),
+    *(f"v2/models/NAME[/versions/VERSION]{what}" for what in ("", "/ready", "/config", "/infer", "/stats")),
 )
 """All paths, for people."""
 

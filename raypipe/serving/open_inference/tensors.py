@@ -45,7 +45,11 @@ def to_bytes(datatype: str, elements: Sequence[Element]) -> bytes:
     """Return the bytes of a tensor without missing elements, in the protocol's form."""
     if datatype != BYTES:
         return np.array(elements, NUMPY[datatype]).tobytes()
-    texts = [str(element).encode() for element in elements]
+    return texts_to_bytes([str(element).encode() for element in elements])
+
+
+def texts_to_bytes(texts: Sequence[bytes]) -> bytes:
+    """Return the bytes of a tensor of texts, each after its length."""
     return b"".join(part for text in texts for part in (_LENGTH.pack(len(text)), text))
 
 
@@ -90,8 +94,8 @@ def _from_bytes(tensor: InputTensor, data: memoryview, n_elements: int) -> npt.N
     dtype = np.dtype(NUMPY[tensor.datatype])
     if len(data) != n_elements * dtype.itemsize:
         raise RefusedRequest(
-            f"binary_data_size of {told(tensor)} must be {n_elements * dtype.itemsize:,} for "
-            f"{n_elements:,} elements of {tensor.datatype}. Got {len(data):,}."
+            f"{told(tensor)} must have {n_elements * dtype.itemsize:,} bytes, for {n_elements:,} elements of "
+            f"{tensor.datatype}. Got {len(data):,}."
         )
     if tensor.datatype == "BOOL":  # Any byte but 0 is true; numpy takes those of its booleans to be 0 or 1.
         return np.frombuffer(data, np.uint8).astype(np.bool_)

@@ -14,6 +14,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from random import Random
 
+import grpc
 import psutil
 import pytest
 
@@ -28,11 +29,14 @@ from raypipe.data.frames import read_frames
 from raypipe.registry.store import Registry
 from raypipe.serving import client
 from raypipe.serving.config import ReplicaSettings, ServingSettings
+from raypipe.serving.open_inference.rpc.address import address
+from raypipe.serving.open_inference.rpc.messages import SERVICE
 from raypipe.serving.pointer import Pointer, write_pointer
 from raypipe.serving.releases import CHAMPION, Releases
 from raypipe.serving.spec import EndpointSpec
 from raypipe.testing.serving import register_tiny_version, tiny_model, write_tiny_version
 from tests.unit.serving.open_inference.bodies import as_bytes, as_json, tensors
+from tests.unit.serving.open_inference.rpc.calls import Infer, raw
 
 ROW = {"amount": 1, "size": 3, "colour": "red", "member": True}
 BODY = json.dumps({"rows": [ROW]}).encode()
@@ -47,7 +51,7 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def deployed(
     local_ray: None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[str], EndpointSpec]]:
+) -> Iterator[Callable[..., EndpointSpec]]:
     """Return a function that releases v1 of a pipeline and deploys it."""
     from ray import serve
 
@@ -57,8 +61,8 @@ def deployed(
     settings = ServingSettings(port=free_port(), poll_interval_s=0.05, body_timeout_s=3)
     names: list[str] = []
 
-    def make(name: str) -> EndpointSpec:
-        spec = EndpointSpec(name, home, settings)
+    def make(name: str, **more: object) -> EndpointSpec:
+        spec = EndpointSpec(name, home, settings.model_copy(update=more))
         write_pointer(spec.folder.pointer, write_tiny_version(spec.folder, "v1", 1))
         deploy(spec)
         names.append(name)
@@ -115,6 +119,40 @@ class Load:
             except (OSError, HTTPException, ValueError) as error:
                 self.failures.append(error)
                 connection.close()
+
+
+class RpcLoad:
+    """Asks over gRPC again and again on one connection, and keeps what came back."""
+
+    def __init__(self, spec: EndpointSpec) -> None:
+        self.versions: list[str] = []
+        self.ids: list[str] = []
+        self.failures: list[grpc.RpcError] = []
+        self._address = address(spec.settings)
+        self._model = spec.name
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> RpcLoad:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        request = raw()
+        request.model_name = self._model
+        with grpc.insecure_channel(self._address) as channel:
+            infer = channel.unary_unary(f"/{SERVICE}/ModelInfer")
+            while not self._stop.is_set():
+                try:
+                    answer = Infer.response.FromString(infer(request.SerializeToString(), timeout=30))
+                    self.versions.append(answer.model_version)
+                    self.ids += json.loads(answer.parameters["ids"].string_param)
+                except grpc.RpcError as error:
+                    self.failures.append(error)
 
 
 def captured(folder: PipelineHome) -> list[Record]:
@@ -213,11 +251,11 @@ def test_deploying_the_same_again_restarts_nothing(spec: EndpointSpec) -> None:
 
 
 def test_versions_are_swapped_under_load_without_a_failed_request(
-    deployed: Callable[[str], EndpointSpec],
+    deployed: Callable[..., EndpointSpec],
 ) -> None:
-    spec = deployed("swapped")
+    spec = deployed("swapped", grpc_port=free_port())
     before = client.read_status(spec.url).replica
-    with Load(spec) as load:
+    with Load(spec) as load, RpcLoad(spec) as rpc:
         for number in range(2, 6):
             move(spec, write_tiny_version(spec.folder, f"v{number}", number, model=tiny_model(0.5)))
             load.wait_for(20)
@@ -229,6 +267,12 @@ def test_versions_are_swapped_under_load_without_a_failed_request(
     assert load.failures == []
     assert Counter(status for status, _ in load.answers).keys() == {200}
     assert {answer["version"] for _, answer in load.answers} == {"v1", "v2", "v3", "v4", "v5"}
+    assert rpc.failures == []
+    assert set(rpc.versions) == {"v1", "v2", "v3", "v4", "v5"}
+    kept = Counter(one.id for one in captured(spec.folder) if isinstance(one, PredictionRecord))
+    assert {kept[id] for id in rpc.ids} == {1}
+    with pytest.raises(ServingError, match=r"serving\.grpc_port .* cannot be used"):
+        deployed("second", grpc_port=spec.settings.grpc_port)
     after = client.read_status(spec.url)
     assert (after.version, after.replica) == ("v5", before)
     assert (after.refused_epoch, after.details["refused"]["version"]) == (6, "v6")

@@ -12,8 +12,9 @@ from raypipe.runtime.state import Cluster, write_cluster
 from raypipe.serving.config import ServingSettings
 
 
-def examined(home: Home, port: int) -> dict[str, Check]:
-    return {check.name: check for check in examine(home, ServingSettings(port=port))}
+def examined(home: Home, port: int, grpc_port: int | None = None) -> dict[str, Check]:
+    settings = ServingSettings(port=port, grpc_port=grpc_port)
+    return {check.name: check for check in examine(home, settings)}
 
 
 def free_port() -> int:
@@ -33,9 +34,12 @@ def test_a_machine_on_which_these_tests_run(home: Home) -> None:
 
 def test_a_port_in_use(home: Home) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        check = examined(home, server.getsockname()[1])["serving.port"]
+        port = server.getsockname()[1]
+        check = examined(home, port)["serving.port"]
+        rpc = examined(home, free_port(), port)["serving.grpc_port"]
     assert not check.ok
     assert "in use by something else" in check.detail
+    assert (rpc.ok, rpc.detail) == (False, check.detail)
 
 
 def test_a_record_of_a_ray_that_ended(home: Home, cluster: Cluster) -> None:

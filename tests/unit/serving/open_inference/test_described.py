@@ -45,6 +45,17 @@ def test_metadata_comes_from_the_columns(app: EndpointApp) -> None:
     assert outputs == [("prediction", "BYTES", [-1, 1]), ("probabilities", "FP64", [-1, 2])]
 
 
+def test_the_config_says_the_same_as_triton_would(app: EndpointApp) -> None:
+    found = json.loads(get(app, "v2/models/tiny/config").body)
+    assert found == json.loads(get(app, "v2/models/tiny/versions/v1/config").body)
+    assert (found["name"], found["platform"], found["max_batch_size"]) == ("tiny", "raypipe", 10_000)
+    assert found["input"][2] == {"name": "colour", "data_type": "TYPE_STRING", "dims": [1], "optional": False}
+    assert [(one["data_type"], one["dims"]) for one in found["output"]] == [
+        ("TYPE_STRING", [1]),
+        ("TYPE_FP64", [2]),
+    ]
+
+
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
@@ -72,6 +83,7 @@ def test_the_server_and_its_models(app: EndpointApp) -> None:
         ("GET", "v2/models/other", 404),
         ("GET", "v2/models/tiny/versions/v9", 404),
         ("GET", "v2/models/tiny/versions/v9/ready", 404),
+        ("GET", "v2/models/tiny/versions/v9/config", 404),
         ("GET", "v2/", 404),
         ("GET", "v2/models", 404),
         ("GET", "v2/models/tiny/", 404),
@@ -95,7 +107,7 @@ def test_statistics_count_what_was_answered_and_refused(endpoint: Endpoint) -> N
     route = Route("infer", "tiny")
     for body in (as_json(tensors()), b"{"):
         inference = protocol.inference(route, {}, body)
-        protocol.counted(inference, endpoint.predict(inference))
+        protocol.counted(inference.timed, endpoint.predict(inference))
     for path in ("v2/models/stats", "v2/models/tiny/stats", "v2/models/tiny/versions/v1/stats"):
         asked = route_of(path)
         assert asked is not None
@@ -121,7 +133,7 @@ def document(versions: VersionHolder, auth: str = "off") -> Any:
 def test_the_document_has_the_paths_and_they_answer(versions: VersionHolder, app: EndpointApp) -> None:
     found = document(versions)
     paths = {path: [*item] for path, item in found["paths"].items() if "/v2" in path}
-    assert len(paths) == 12
+    assert len(paths) == 14
     body = as_json(**example_inference(versions.current.loaded))
     for path, methods in paths.items():
         here = path.replace("{version}", "v1")

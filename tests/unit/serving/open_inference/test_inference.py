@@ -283,7 +283,7 @@ GOOD, N_JSON = as_bytes(tensors())
         (
             GOOD.replace(b'_size": 24', b'_size": 16', 1)[:-8],
             b"%d" % N_JSON,
-            "must be 24 for 3 elements of FP64",
+            "must have 24 bytes, for 3 elements of FP64",
         ),
         (
             GOOD.replace(b"\x03\x00\x00\x00red", b"\xff\xff\xff\xffred"),
