@@ -6,34 +6,18 @@ RAYPIPE_TEST_TRITON names that environment's Python.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-import socket
 import subprocess
-import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import uvicorn
 
-from raypipe.core.clock import SystemClock
-from raypipe.core.home import Home
-from raypipe.core.ids import Json
-from raypipe.data.captured import PredictionRecord, decode
-from raypipe.data.frames import read_frames
-from raypipe.serving import client
-from raypipe.serving.config import ServingSettings
-from raypipe.serving.pointer import write_pointer
-from raypipe.serving.replica import build_app
 from raypipe.serving.spec import EndpointSpec
-from raypipe.serving.token import keep_token
-from raypipe.testing.serving import TINY_TASK, trained_tiny_model, write_tiny_version
+from tests.contract.serving.served import ROWS, TOKEN, answers, kept_ids, served
 
 PYTHON = os.environ.get("RAYPIPE_TEST_TRITON", "")
-TOKEN = "t" * 64
 pytestmark = pytest.mark.skipif(
     not PYTHON, reason="RAYPIPE_TEST_TRITON names no Python with tritonclient[http]"
 )
@@ -89,6 +73,7 @@ print(json.dumps({
                client.is_model_ready("tiny", "v1"), client.is_model_ready("tiny", "v2")],
     "server": client.get_server_metadata(),
     "metadata": client.get_model_metadata("tiny", headers=token),
+    "config": client.get_model_config("tiny", headers=token),
     "index": client.get_model_repository_index(headers=token),
     "binary": answered(infer(True, request_id="q", parameters={"ids": ["a", "b"]})),
     "json": answered(infer(False, outputs=json_outputs, model_version="v1")),
@@ -110,23 +95,8 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def spec(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EndpointSpec]:
-    home = tmp_path_factory.mktemp("home")
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
-        spec = EndpointSpec("tiny", home, ServingSettings(port=port, auth="token"))
-        keep_token(Home(home).serving_token, TOKEN)
-        keep_token(Home(home).operator_token, "o" * 64)
-        pointer = write_tiny_version(spec.folder, "v1", 1, model=trained_tiny_model("linear", TINY_TASK))
-        write_pointer(spec.folder.pointer, pointer)
-        server = uvicorn.Server(uvicorn.Config(build_app(spec, "r1", SystemClock()), log_level="warning"))
-        thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])))
-        thread.start()
-        deadline = time.monotonic() + 20
-        while not server.started and time.monotonic() < deadline:
-            time.sleep(0.01)
+    with served(tmp_path_factory.mktemp("home")) as spec:
         yield spec
-        server.should_exit = True
-        thread.join(20)
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +111,7 @@ def test_health_and_metadata(found: Any) -> None:
     assert found["health"] == [True, True, True, True, False]
     assert "binary_tensor_data" in found["server"]["extensions"]
     assert found["index"][0]["state"] == "READY"
+    assert found["config"]["max_batch_size"] == 10_000
     inputs = {one["name"]: (one["datatype"], one["shape"]) for one in found["metadata"]["inputs"]}
     assert inputs == {
         "amount": ("FP64", [-1, 1]),
@@ -152,24 +123,14 @@ def test_health_and_metadata(found: Any) -> None:
 
 
 def test_json_and_bytes_give_the_plain_forms_numbers(found: Any, spec: EndpointSpec) -> None:
-    rows = [
-        {"amount": 12.5, "size": 3, "colour": "red", "member": True, "seen": "2026-01-31T12:00:00Z"},
-        {"amount": 3.0, "size": 8, "colour": "bläu", "member": False, "seen": None},
-    ]
-    expected = answers(spec, rows)
+    expected = answers(spec, ROWS)
     for kind in ("binary", "json", "later"):
         assert (found[kind]["prediction"], found[kind]["probabilities"]) == expected
         assert found[kind]["answer"]["model_version"] == "v1"
-    without = [{**rows[0], "amount": None}, {**rows[1], "amount": 1.0}]
+    without: list[Any] = [{**one, "amount": amount} for one, amount in zip(ROWS, (None, 1.0), strict=True)]
     assert (found["missing"]["prediction"], found["missing"]["probabilities"]) == answers(spec, without)
     assert found["binary"]["answer"]["id"] == "q"
     assert found["binary"]["answer"]["parameters"] == {"ids": ["a", "b"], "role": "champion"}
-
-
-def answers(spec: EndpointSpec, rows: Json) -> tuple[list[Any], list[Any]]:
-    body: Any = client.predict(spec.url, {"rows": rows}, token=TOKEN).body
-    items = body["predictions"]
-    return [one["prediction"] for one in items], [list(one["probabilities"].values()) for one in items]
 
 
 def test_refusals_are_told(found: Any) -> None:
@@ -191,8 +152,6 @@ def test_refusals_are_told(found: Any) -> None:
 def test_every_answer_is_in_the_log_once(found: Any, spec: EndpointSpec) -> None:
     names = ("binary", "json", "later", "missing")
     given = [id for name in names for id in found[name]["answer"]["parameters"]["ids"]]
-    segments = [path for path in spec.folder.wal.glob("*/*") if path.suffix in (".open", ".sealed")]
-    records = [decode(one) for path in segments for one in read_frames(path.read_bytes()).payloads]
-    kept = [one.id for one in records if isinstance(one, PredictionRecord)]
+    kept = kept_ids(spec)
     assert sorted(id for id in kept if id in given) == sorted(given)
     assert len(set(given)) == 8
