@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raypipe.core.errors import ConfigError, ServingError, SourceError
+from raypipe.api.client.answers import Feedback
+from raypipe.api.client.connection import Patience
+from raypipe.api.client.parts import Limits, label_parts
+from raypipe.api.client.sender import MAX_RETRIES, TIMEOUT_S, Sender, together
+from raypipe.core.errors import ConfigError, SourceError
 from raypipe.core.ids import Json
 from raypipe.data.locations import format_by_name
 from raypipe.data.names import suggest
-from raypipe.serving import client
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -96,40 +101,51 @@ def read_labels(source: Source, columns: LabelColumns) -> Iterator[list[Json]]:
 
 
 def send_labels(
-    spec: EndpointSpec, batches: Iterable[list[Json]], progress: Callable[[int], None] = lambda _: None
+    spec: EndpointSpec,
+    batches: Iterable[list[Json]],
+    progress: Callable[[int], None] = lambda _: None,
+    *,
+    max_retries: int = MAX_RETRIES,
 ) -> Sent:
-    """Send labels in requests of bounded size; `progress` is told how many were sent.
+    """Send labels in requests of bounded size, each again where its answer is lost or asks for patience.
 
-    Raises ServingError where one is refused as a whole: what came before it is kept, and to send all of it
-    again does no harm.
+    `progress` is told how many were sent. Raises ServingError where one is refused as a whole, or not
+    answered after `max_retries` more tries: what came before it is kept, and to send all again does no harm.
     """
-    token, n_most = spec.token(), min(BATCH, spec.settings.max_rows)
-    n_accepted = n_rejected = n_empty = n_sent = 0
-    errors: list[Json] = []
-    for batch in batches:
-        labels = [label for label in batch if label is not None]
-        n_empty += len(batch) - len(labels)
-        for start in range(0, len(labels), n_most):
-            part = labels[start : start + n_most]
-            reply = client.feedback(spec.url, {"labels": part}, token=token)
-            accepted, refused = _counted(reply, n_accepted)
-            n_accepted += accepted
-            n_rejected += len(refused)
-            errors += refused[: N_ERRORS - len(errors)]
-            n_sent += len(part)
-            progress(n_sent)
-    return Sent(n_accepted, n_rejected, n_empty, tuple(errors))
+    settings = spec.settings
+    limits = Limits(min(BATCH, settings.max_rows), settings.max_body_bytes)
+    sender = Sender.open(spec.url, spec.token(), None, Patience(TIMEOUT_S, max_retries), limits)
+    given, found = _Given(), list[Feedback]()
+    with closing(sender.connection):
+        for part in label_parts(given.labels(batches), limits):
+            found += sender.feedback(part, given.places)
+            progress(part.first + len(part.items))
+    return _sent(together(given.n_empty, found))
 
 
-def _counted(reply: client.EndpointReply, n_before: int) -> tuple[int, list[Json]]:
-    match reply.body:
-        case {"accepted": int(accepted), "errors": [*errors]} if reply.status in (200, 422):
-            return accepted, errors
-        case {"error": {"message": str(message)}}:
-            told = message
-        case other:
-            told = f"it answered {reply.status}: {str(other)[:200]}"
-    raise ServingError(f"the endpoint refused the labels, of which {n_before:,} are kept: {told}")
+class _Given:
+    """Labels that were given: the places of those that are sent among all, and how many are not."""
+
+    def __init__(self) -> None:
+        self.places = array("q")
+        self.n_empty = 0
+
+    def labels(self, batches: Iterable[list[Json]]) -> Iterator[list[Json]]:
+        """Yield the labels of batches, without the empty ones."""
+        n_given = 0
+        for batch in batches:
+            present = [place for place, label in enumerate(batch) if label is not None]
+            self.places.extend(n_given + place for place in present)
+            n_given += len(batch)
+            self.n_empty = n_given - len(self.places)
+            yield [batch[place] for place in present]
+
+
+def _sent(found: Feedback) -> Sent:
+    errors: list[Json] = [
+        {"index": one.index, "id": one.id, "message": one.message} for one in found.refused[:N_ERRORS]
+    ]
+    return Sent(found.n_accepted, len(found.refused), found.n_empty, tuple(errors))
 
 
 def _labels(table: pa.Table) -> Iterator[Json]:

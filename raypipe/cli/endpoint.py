@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -109,7 +110,8 @@ def feedback(
 ) -> None:
     """Send labels by prediction id, one or many: rows such as {"id": "...", "label": "A"}.
 
-    A table may have more columns; rows without a label yet are left out. To send labels again does no harm.
+    A table may have more columns; rows without a label yet are left out. What the endpoint does not answer is
+    sent again a few times, and to send labels again does no harm: the last one of an id counts.
     """
     from raypipe.api.labels import LabelColumns, read_labels, send_labels
     from raypipe.api.status import endpoint_spec
@@ -120,7 +122,8 @@ def feedback(
         batches = iter([_items(read_text(file), "labels")])
     else:
         batches = read_labels(source, LabelColumns(id_column, label_column))
-    sent = send_labels(endpoint_spec(pipeline), batches).to_json()
+    with _hinting():
+        sent = send_labels(endpoint_spec(pipeline), batches, max_retries=_N_RETRIES).to_json()
     emit(sent, as_json, lambda: [json.dumps(sent, ensure_ascii=False)])
 
 
@@ -188,10 +191,18 @@ def _asked(config: str, rows: list[Json]) -> list[Json]:
         max_rows=limits.max_rows,
         max_body_bytes=limits.max_body_bytes,
     ) as client:
-        try:
-            return [answer.to_json() for answer in client.predict(rows)]
-        except EndpointUnavailable as error:
-            raise EndpointUnavailable(f"{error} Start it with `raypipe up`.") from error
+        with _hinting():
+            answers = client.predict(rows)
+        return [answer.to_json() for answer in answers]
+
+
+@contextmanager
+def _hinting() -> Iterator[None]:
+    """Say what to do where no endpoint answers."""
+    try:
+        yield
+    except EndpointUnavailable as error:
+        raise EndpointUnavailable(f"{error} Start it with `raypipe up`.") from error
 
 
 def _items(text: str, key: str) -> list[Json]:

@@ -13,6 +13,7 @@ from raypipe.processing.stored import read_transform
 from raypipe.processing.transform import FittedTransform
 from raypipe.registry.manifest import Manifest, verify
 from raypipe.serving.golden import replay
+from raypipe.serving.onnx_file import refuse_elsewhere
 from raypipe.serving.tables import table_of
 from raypipe.training.models import Float32Matrix, Float64Array, Model, load_model
 from raypipe.training.task import ClassValue, Task
@@ -79,10 +80,11 @@ class Predictor:
 def load_predictor(folder: Path, manifest_sha256: str) -> Predictor:
     """Load a version after proving its files, and prove that it answers as it did at registration.
 
-    Raises ArtifactError for a folder that differs from its manifest, for files that cannot be read, and for
-    golden rows that are answered otherwise. Answering them also warms the model.
+    Raises ArtifactError for a folder that differs from its manifest, for files that cannot be read or name
+    others, and for golden rows that are answered otherwise. Answering them also warms the model.
     """
     manifest = verify(folder, manifest_sha256)
+    refuse_elsewhere(folder / MODEL_FOLDER)
     predictor = Predictor(
         read_transform(folder), _task(folder, manifest), load_model(folder / MODEL_FOLDER, manifest.format)
     )

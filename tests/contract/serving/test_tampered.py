@@ -6,6 +6,7 @@ Also where whoever changed a file changed its digest in the manifest and the man
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -113,6 +114,30 @@ def test_a_truncated_file_is_refused(
         with resealed(folder, model(family)) as digest, pytest.raises(ArtifactError):
             load_predictor(folder.model("v1"), digest)
         path.write_bytes(good)
+
+
+@families
+@pytest.mark.parametrize("name", [None, "model.onnx"])
+def test_onnx_with_numbers_in_another_file_is_refused_and_the_file_not_opened(
+    folder: PipelineHome, family: str, name: str | None, model: Callable[[str], Model], tmp_path: Path
+) -> None:
+    onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
+    outside = tmp_path / "outside.bin"
+    tensor = onnx.TensorProto(name="w", data_type=1, dims=[4], data_location=1)
+    tensor.external_data.add(key="location", value=os.path.relpath(outside, folder.model("v1") / "model"))
+    graph = onnx.helper.make_graph([], "g", [], [], initializer=[tensor])
+    write_tiny_version(folder, "v1", 1, model=model(family))
+    place = folder.model("v1")
+    here = next(iter(sorted((place / "model").iterdir())))
+    (here if name is None else here.with_name(name)).write_bytes(
+        onnx.helper.make_model(graph).SerializeToString()
+    )
+    os.mkfifo(outside)  # Whoever opened it would wait for ever.
+    with (
+        resealed(folder, model(family)) as digest,
+        pytest.raises(ArtifactError, match=r"is ONNX whose numbers lie in another file \(.*outside\.bin'\)"),
+    ):
+        load_predictor(place, digest)
 
 
 @pytest.mark.parametrize("path", ["../outside.json", "{outside}", "model/../../outside.json", "..", "a//b"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -17,8 +18,9 @@ from pyarrow import csv, parquet
 from typer.testing import CliRunner
 
 from raypipe.api import labels
+from raypipe.cli import endpoint
 from raypipe.cli.main import app
-from raypipe.core.errors import ConfigError, RaypipeError, ServingError, SourceError
+from raypipe.core.errors import ConfigError, EndpointUnavailable, RaypipeError, ServingError, SourceError
 from raypipe.serving.config import ServingSettings
 from raypipe.serving.feedback import Label, parse_feedback
 from raypipe.serving.request import RefusedRequest
@@ -36,6 +38,10 @@ class Receiver(HTTPServer):
         self.kept: list[tuple[str, Any]] = []
         self.sizes: list[int] = []
         self.shown: list[str | None] = []
+        self.n_busy = 0
+        """How many requests are answered with 429 before one is read."""
+        self.n_left = 100
+        """How many requests are read before the rest is refused."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -44,20 +50,31 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
         self.server.shown.append(self.headers["authorization"])
+        if self.server.n_busy:
+            self.server.n_busy -= 1
+            return self._answer(429, {"error": {"message": "too much to do."}})
+        self.server.n_left -= 1
         try:
+            if self.server.n_left < 0:
+                raise RefusedRequest("no more of it.")
             found = parse_feedback(body, TINY_TASK, 3)
             good = [one for one in found if isinstance(one, Label)]
             self.server.kept += [(one.id, one.label) for one in good]
             self.server.sizes.append(len(found))
-            errors = [{"index": n, "id": one.id} for n, one in enumerate(found) if not isinstance(one, Label)]
-            self._answer(200 if good else 422, {"accepted": len(good), "errors": errors})
+            errors = [
+                {"index": n, "id": one.id, "message": one.message}
+                for n, one in enumerate(found)
+                if not isinstance(one, Label)
+            ]
+            return self._answer(200 if good else 422, {"accepted": len(good), "errors": errors})
         except RefusedRequest as error:
-            self._answer(error.status, {"error": {"message": str(error)}})
+            return self._answer(error.status, {"error": {"message": str(error)}})
 
     def _answer(self, status: int, value: object) -> None:
         data = json.dumps(value).encode()
         self.send_response(status)
         self.send_header("content-length", str(len(data)))
+        self.send_header("retry-after", "0")
         self.end_headers()
         self.wfile.write(data)
 
@@ -145,8 +162,10 @@ def test_labels_of_every_place(
     monkeypatch.setenv("LABELS_FOLDER", str(tmp_path))
     told = run(tmp_path, receiver.server_port, *write(tmp_path))
     assert receiver.kept == [("a", "good"), ("b", "bad")]
-    errors = [{"index": 2, "id": "d"}]
-    assert told == {"accepted": 2, "rejected": 1, "empty": 1, "errors": errors}
+    [error] = told.pop("errors")
+    assert told == {"accepted": 2, "rejected": 1, "empty": 1}
+    assert (error["index"], error["id"]) == (3, "d"), "its place among all rows that were given"
+    assert "ugly" in error["message"]
     assert receiver.shown == [f"Bearer {TOKEN}"]
 
 
@@ -158,10 +177,34 @@ def test_json_as_it_was(receiver: Receiver, tmp_path: Path) -> None:
 
 
 def test_what_was_kept_before_a_refusal_is_said(receiver: Receiver, tmp_path: Path) -> None:
-    spec = EndpointSpec("tiny", tmp_path, ServingSettings(port=receiver.server_port))
-    batches = [[{"id": "a", "label": "good"}], [{"id": "b", "label": "good"}] * 4]
-    with pytest.raises(ServingError, match="of which 1 are kept: a request may have at most 3 labels"):
+    spec = EndpointSpec("tiny", tmp_path, ServingSettings(port=receiver.server_port, max_rows=3))
+    batches = [
+        [{"id": "a", "label": "good"}, {"id": "b", "label": "good"}],
+        [{"id": "c", "label": "good"}] * 4,
+    ]
+    receiver.n_left = 1
+    with pytest.raises(ServingError, match=r"400: no more of it\. The first 3 labels are through\."):
         labels.send_labels(spec, batches)  # type: ignore[arg-type]
+
+
+def test_what_is_not_answered_is_sent_again(receiver: Receiver, tmp_path: Path) -> None:
+    items = [{"id": f"p{n}", "label": "good"} for n in range(7)]
+    (tmp_path / "l.json").write_text(json.dumps({"labels": items}))
+    receiver.n_busy = 2
+    assert run(tmp_path, receiver.server_port, "--file", str(tmp_path / "l.json"))["accepted"] == 7
+    assert receiver.kept == [(item["id"], "good") for item in items]
+    assert len(receiver.shown) == 5
+
+
+def test_an_endpoint_that_is_not_there_is_said_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint, "_N_RETRIES", 0)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    (tmp_path / "l.json").write_text(json.dumps({"labels": [{"id": "a", "label": "good"}]}))
+    with pytest.raises(EndpointUnavailable, match="Start it with `raypipe up`"):
+        run(tmp_path, port, "--file", str(tmp_path / "l.json"))
 
 
 @pytest.mark.parametrize(

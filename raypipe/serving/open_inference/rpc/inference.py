@@ -22,7 +22,7 @@ from raypipe.serving.open_inference.outputs import PROBABILITIES, Wanted, elemen
 from raypipe.serving.open_inference.routes import Route, check_served
 from raypipe.serving.open_inference.rows import read_rows
 from raypipe.serving.open_inference.rpc.contents import read_contents, write_contents
-from raypipe.serving.open_inference.rpc.fields import check_n_messages
+from raypipe.serving.open_inference.rpc.fields import check_n_fields
 from raypipe.serving.open_inference.rpc.messages import METHODS, Message
 from raypipe.serving.open_inference.statistics import Timed
 from raypipe.serving.open_inference.tensors import to_bytes
@@ -72,7 +72,7 @@ class RpcInference:
 
 
 def _decode(body: bytes) -> Message:
-    check_n_messages(body)
+    check_n_fields(body)
     try:
         return METHODS["ModelInfer"].parse(body)
     except DecodeError:
