@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import TypeAlias
 
 import msgspec
@@ -13,7 +14,9 @@ from raypipe.serving.predictor import Answer, Predictions, Predictor
 from raypipe.serving.request import FieldError, ParsedRequest, RequestSchema, RowError
 from raypipe.training.task import ClassValue
 
-Given: TypeAlias = "tuple[Answer, tuple[float, ...] | None, bool]"
+Given: TypeAlias = "tuple[Answer, tuple[float, ...] | None, bool, str | None, str | None]"
+"""An answer, its probabilities, whether it is finite; the version that gave it and the row's role, where they
+are not the champion's."""
 NOT_FINITE = RowError((FieldError(None, "the model's answer for this row is not a finite number."),))
 
 
@@ -24,6 +27,10 @@ class AnsweredRow(msgspec.Struct, frozen=True, gc=False):
     received: msgspec.Raw
     prediction: Answer
     probabilities: tuple[float, ...] | None
+    version: str | None = None
+    """What answered, where that is not the champion."""
+    role: str | None = None
+    """The row's part in a canary, as `raypipe.data.roles` writes it; None for one that had none."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,8 @@ class Answers:
 
 def iterate(predictions: Predictions) -> Iterator[Given]:
     """Yield what is answered to each row in turn: the value, the probabilities, whether they are finite."""
-    return zip(predictions.values, _probabilities(predictions), predictions.finite, strict=True)
+    found = (predictions.values, _probabilities(predictions), predictions.finite)
+    return zip(*found, repeat(None), repeat(None), strict=False)
 
 
 def answer(
@@ -49,12 +57,13 @@ def answer(
         if isinstance(row, RowError):
             items.append({"id": id_, "error": _error(row)})
             continue
-        value, probabilities, finite = next(given)
+        value, probabilities, finite, version, role = next(given)
         if not finite:
             items.append({"id": id_, "error": _error(NOT_FINITE)})
             continue
-        items.append(_item(id_, value, probabilities, class_names))
-        answered.append(AnsweredRow(id_, received, value, probabilities))
+        item = _item(id_, value, probabilities, class_names)
+        items.append(item if version is None else {**item, "version": version})
+        answered.append(AnsweredRow(id_, received, value, probabilities, version, role))
     return Answers(items, answered)
 
 

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from raypipe.core.errors import RaypipeError
-from raypipe.serving.endpoint import Asked, Endpoint, Question
+from raypipe.serving.endpoint import Asked, Endpoint, Keyed, Question
 from raypipe.serving.gathering import MAX_TOGETHER, Gathering
 from raypipe.serving.open_inference.protocol import OpenInference, in_protocol
 from raypipe.serving.open_inference.routes import PATHS, is_protocol, route_of
@@ -191,7 +191,8 @@ class EndpointApp:
         if route in self._posts or route in self._releases:
             if method != "POST":
                 return self._wrong_method(method, b"POST")
-            return await self._post(route, dict(scope["headers"]), receive, self._plain(route))
+            headers = dict(scope["headers"])
+            return await self._post(route, headers, receive, self._plain(route, headers))
         if route in self._gets or route == "docs":
             if method not in ("GET", "HEAD"):
                 return self._wrong_method(method, b"GET, HEAD")
@@ -251,10 +252,11 @@ class EndpointApp:
             return self._endpoint.docs(headers.get(b"host", b"").decode("latin-1"))
         return self._gets[route]()
 
-    def _plain(self, route: str) -> Callable[[bytes], Awaitable[Reply]]:
+    def _plain(self, route: str, headers: dict[bytes, bytes]) -> Callable[[bytes], Awaitable[Reply]]:
         if route in self._releases:
             return partial(self._release, route)
-        return partial(self._bounded, self._posts[route])
+        key = self._endpoint.key_of(headers) if route == "predict" else None
+        return partial(self._bounded, self._posts[route] if key is None else partial(self._predict, key=key))
 
     async def _post(
         self,
@@ -307,8 +309,8 @@ class EndpointApp:
         finally:
             self._n_in_progress -= 1
 
-    async def _predict(self, body: bytes) -> Reply:
-        return await self._answered(body, body.count(b"{"))
+    async def _predict(self, body: bytes, key: str | None = None) -> Reply:
+        return await self._answered(body if key is None else Keyed(body, key), body.count(b"{"))
 
     async def _answered(self, asked: Asked, n_objects: int) -> Reply:
         if n_objects <= MAX_INLINE_OBJECTS:

@@ -17,13 +17,13 @@ from raypipe.core.home import PipelineHome
 from raypipe.core.ids import Json
 from raypipe.core.secret_file import kept_key
 from raypipe.data.captured import LabelRecord, PredictionRecord, encode
+from raypipe.data.roles import CHAMPION
 from raypipe.data.wal import WalSettings, WalWriter
 from raypipe.serving.answers import AnsweredRow
 from raypipe.serving.config import CaptureSettings
 from raypipe.serving.feedback import Label
 from raypipe.serving.redaction import Redaction
 
-CHAMPION = "champion"
 REOPEN_INTERVAL = timedelta(seconds=1)
 
 _log = logging.getLogger("raypipe.serving")
@@ -48,7 +48,10 @@ class Capture(Protocol):
     """Keeps predictions and labels."""
 
     def predictions(self, rows: Sequence[AnsweredRow], version: str, at: datetime) -> None:
-        """Keep the answers of one request; a failure is counted and told by `state`, never raised."""
+        """Keep the answers of one request, of `version` unless they say another.
+
+        A failure is counted and told by `state`, never raised.
+        """
         ...
 
     def labels(self, labels: Sequence[Label], at: datetime) -> None:
@@ -127,8 +130,8 @@ class WalCapture:
                         PredictionRecord(
                             row.id,
                             at,
-                            version,
-                            CHAMPION,
+                            row.version or version,
+                            row.role or CHAMPION,
                             text(row.received),
                             row.prediction,
                             row.probabilities,

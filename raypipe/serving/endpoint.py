@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -15,9 +16,11 @@ from raypipe.core.clock import Clock
 from raypipe.core.errors import StorageError
 from raypipe.core.ids import Json
 from raypipe.serving.answers import Answers, answer, iterate
+from raypipe.serving.canary import Asking, answer_split
 from raypipe.serving.capture import Capture, CaptureState
 from raypipe.serving.config import ServingSettings
 from raypipe.serving.feedback import Label, RejectedLabel, parse_feedback
+from raypipe.serving.golden import Timer
 from raypipe.serving.openapi import docs_page, openapi
 from raypipe.serving.reply import Reply, refusal
 from raypipe.serving.request import ParsedRequest, RefusedRequest, RowError
@@ -40,8 +43,16 @@ class Question(Protocol):
         ...
 
 
-Asked: TypeAlias = "bytes | Question"
-"""A body of the plain form, or a question in another."""
+@dataclass(frozen=True)
+class Keyed:
+    """A body of the plain form that came with the header by which a canary is chosen."""
+
+    body: bytes
+    key: str
+
+
+Asked: TypeAlias = "bytes | Keyed | Question"
+"""A body of the plain form, or a question in another, which a canary takes no part in."""
 
 
 @dataclass
@@ -86,6 +97,7 @@ class Endpoint:
         clock: Clock,
         replica: str,
         spec_id: str = "",
+        timer: Timer = time.perf_counter,
     ) -> None:
         self.name = name
         self.settings = settings
@@ -94,6 +106,7 @@ class Endpoint:
         self._clock = clock
         self._replica = replica
         self._spec_id = spec_id
+        self._timer = timer
         self._counters = Counters()
         self._numbers = count()
         self._started_at = clock.now()
@@ -114,16 +127,34 @@ class Endpoint:
 
     def predict_all(self, asked: Sequence[Asked]) -> Sequence[Reply]:
         """Answer several requests by one version, one call of its model, and one append to the log."""
-        served = self.versions.current.loaded
+        current = self.versions.current
+        served = current.loaded
         read = [self._read(served, one) for one in asked]
         requests = [one for one in read if not isinstance(one, Reply)]
-        rows = [row for request, _ in requests for row in request.rows if not isinstance(row, RowError)]
-        predictions = iterate(served.predictor.predict_rows(rows)) if rows else iter(())
-        answers = [answer(one, predictions, self._ids(one), served.class_names) for one, _ in requests]
+        ids = [self._ids(request) for request, _ in requests]
+        if current.canary is None:
+            rows = [row for request, _ in requests for row in request.rows if not isinstance(row, RowError)]
+            given = iterate(served.predictor.predict_rows(rows)) if rows else iter(())
+        else:
+            answered = [one for one, to in zip(asked, read, strict=True) if not isinstance(to, Reply)]
+            for_both = _for_both(answered, [request for request, _ in requests], ids)
+            given = answer_split(served.predictor, current.canary, for_both, self._timer)
+        answers = [
+            answer(request, given, its, served.class_names)
+            for (request, _), its in zip(requests, ids, strict=True)
+        ]
         replies = [make(one) for (_, make), one in zip(requests, answers, strict=True)]
         self._keep(answers, replies, served.pointer.version)
         in_turn = iter(replies)
         return [one if isinstance(one, Reply) else next(in_turn) for one in read]
+
+    def key_of(self, headers: Mapping[bytes, bytes]) -> str | None:
+        """Return the value of the header by which a canary is chosen; None without either."""
+        canary = self.versions.current.canary
+        if canary is None or canary.terms.header is None:
+            return None
+        value = headers.get(canary.terms.header.lower().encode())
+        return None if value is None else value.decode("latin-1")
 
     def feedback(self, body: bytes) -> Reply:
         """Keep labels by prediction id; what cannot be kept is not acknowledged."""
@@ -156,6 +187,7 @@ class Endpoint:
             "spec": self._spec_id,
             **self._counters.to_json(),
             "capture": self._capture.state().to_json(),
+            "canary": None if served.canary is None else served.canary.to_json(),
             "refused": None if refusal is None else refusal.to_json(),
         }
         return Reply(200, _encode(state))
@@ -185,9 +217,10 @@ class Endpoint:
 
     def _read(self, served: LoadedVersion, asked: Asked) -> tuple[ParsedRequest, MakeReply] | Reply:
         try:
-            if not isinstance(asked, bytes):
+            if not isinstance(asked, bytes | Keyed):
                 return asked.read(served, self.settings.max_rows)
-            request = served.schema.parse(asked, self.settings.max_rows)
+            body = asked.body if isinstance(asked, Keyed) else asked
+            request = served.schema.parse(body, self.settings.max_rows)
             return request, partial(_reply, served.pointer.version)
         except RefusedRequest as error:
             return self.refuse(error.status, str(error))
@@ -207,6 +240,20 @@ class Endpoint:
         if request.ids is not None:
             return request.ids
         return [f"{self._replica}-{next(self._numbers)}" for _ in request.rows]
+
+
+def _for_both(
+    asked: Sequence[Asked], requests: Sequence[ParsedRequest], ids: Sequence[Sequence[str]]
+) -> list[Asking]:
+    """Return the valid rows of requests, with all that a canary may be chosen by."""
+    return [
+        Asking(
+            row, received, id_, one.key if isinstance(one, Keyed) else None, isinstance(one, bytes | Keyed)
+        )
+        for one, request, its in zip(asked, requests, ids, strict=True)
+        for row, received, id_ in zip(request.rows, request.received, its, strict=True)
+        if not isinstance(row, RowError)
+    ]
 
 
 def _reply(version: str, answers: Answers) -> Reply:

@@ -7,8 +7,31 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import msgspec
+
 from raypipe.core.errors import ServingError, StaleEpoch
 from raypipe.core.files import LOCAL_DISK, Disk, write_json
+
+
+@dataclass(frozen=True)
+class Canary:
+    """A version that answers a part of the rows beside the champion, and the terms of it."""
+
+    version: str
+    manifest_sha256: str
+    weight: float
+    """The part of the rows, in (0, 1)."""
+    max_rows: int
+    """How many rows each replica may give it; from there on the champion answers all."""
+    slow_ms: float
+    """An answer that takes longer is marked slow."""
+    column: str | None = None
+    """The column whose value decides who answers; a row's id where there is neither this nor a header."""
+    header: str | None = None
+
+    @property
+    def is_sticky(self) -> bool:
+        return self.column is not None or self.header is not None
 
 
 @dataclass(frozen=True)
@@ -18,6 +41,7 @@ class Pointer:
     version: str
     manifest_sha256: str
     epoch: int
+    canary: Canary | None = None
 
 
 _VERSION = re.compile(r"v[0-9]+")
@@ -67,9 +91,25 @@ def _parse(path: Path, data: bytes) -> Pointer:
         case {"version": str(version), "manifest_sha256": str(digest), "epoch": int(epoch)} if (
             _VERSION.fullmatch(version)
         ):
-            return Pointer(version, digest, epoch)
+            return Pointer(version, digest, epoch, _canary(path, value.get("canary")))
         case _:
-            raise DamagedPointer(
-                f"{path} must hold a version, a manifest_sha256 and an epoch as JSON. Got {data[:80]!r}: "
-                "it was changed by hand or damaged; promote a version to write it again."
-            )
+            raise _damaged(path, "a version, a manifest_sha256 and an epoch as JSON", repr(data[:80]))
+
+
+def _canary(path: Path, value: object) -> Canary | None:
+    if value is None:
+        return None
+    try:
+        canary = msgspec.convert(value, Canary)
+    except msgspec.ValidationError as error:
+        raise _damaged(path, f"a canary with its terms ({error})", repr(value)[:80]) from error
+    if not _VERSION.fullmatch(canary.version) or not 0 < canary.weight < 1:
+        raise _damaged(path, "a canary with a version and a weight between 0 and 1", repr(value)[:80])
+    return canary
+
+
+def _damaged(path: Path, rule: str, found: str) -> DamagedPointer:
+    return DamagedPointer(
+        f"{path} must hold {rule}. Got {found}: it was changed by hand or damaged; promote a version to "
+        "write it again."
+    )

@@ -15,6 +15,7 @@ from raypipe.core.errors import ArtifactError, RaypipeError, ServingError
 from raypipe.core.home import PipelineHome
 from raypipe.core.ids import Json
 from raypipe.serving.answers import class_name
+from raypipe.serving.canary import LoadedCanary
 from raypipe.serving.golden import Timer, fastest_s, read_golden
 from raypipe.serving.pointer import Pointer, read_pointer
 from raypipe.serving.predictor import Predictor, load_predictor
@@ -43,6 +44,7 @@ class ServedVersion:
 
     loaded: LoadedVersion
     since: datetime
+    canary: LoadedCanary | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class VersionHolder:
         self._clock = clock
         self._seen = _stamp(path)
         self._refusal: Refusal | None = None
+        self._in_memory: tuple[LoadedVersion, ...] = ()
         self._current = self._first()
 
     @property
@@ -136,25 +139,46 @@ class VersionHolder:
         if pointer is None:
             raise ServingError(f"no version is released: {self._path} is absent; run or promote a version.")
         try:
-            return ServedVersion(self._load(pointer), self._clock.now())
+            champion = self._load(replace(pointer, canary=None))
         except RaypipeError as error:
             raise ServingError(
                 f"version {pointer.version}, which {self._path} names, cannot serve: {error}"
             ) from error
+        now = self._clock.now()
+        try:
+            return self._beside(champion, pointer, now)
+        except Exception as error:  # noqa: BLE001 - whatever a broken canary raises, the champion answers
+            self._refuse(pointer, str(error) or type(error).__name__)
+            return ServedVersion(replace(champion, pointer=pointer), now)
 
     def _take_over(self, pointer: Pointer) -> None:
         held = self._current
-        if pointer == replace(held.loaded.pointer, epoch=pointer.epoch):
-            self._current = replace(held, loaded=replace(held.loaded, pointer=pointer))
-            self._refusal = None
-            return
         try:
-            loaded = self._load(pointer)
+            loaded = self._loaded(replace(pointer, canary=None))
+            is_same = loaded.predictor is held.loaded.predictor
+            found = self._beside(loaded, pointer, held.since if is_same else self._clock.now())
         except Exception as error:  # noqa: BLE001 - whatever a broken version raises, the old one goes on
             self._refuse(pointer, str(error) or type(error).__name__)
             return
-        self._current = ServedVersion(loaded, self._clock.now())
+        self._current = found
         self._refusal = None
+
+    def _beside(self, champion: LoadedVersion, pointer: Pointer, since: datetime) -> ServedVersion:
+        """Return the champion with the canary that a pointer names beside it."""
+        served, terms = replace(champion, pointer=pointer), pointer.canary
+        if terms is None:
+            self._in_memory = (served,)
+            return ServedVersion(served, since)
+        named = self._loaded(Pointer(terms.version, terms.manifest_sha256, pointer.epoch))
+        self._in_memory = (served, named)
+        return ServedVersion(served, since, LoadedCanary(terms, pointer.epoch, named.predictor, named.schema))
+
+    def _loaded(self, pointer: Pointer) -> LoadedVersion:
+        """Load a version, unless it is in memory already as champion or canary."""
+        for known in self._in_memory:
+            if replace(known.pointer, epoch=pointer.epoch, canary=None) == pointer:
+                return replace(known, pointer=pointer)
+        return self._load(pointer)
 
     def _refuse(self, pointer: Pointer | None, message: str) -> None:
         version, epoch = (pointer.version, pointer.epoch) if pointer else (None, None)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import msgspec
 
 from raypipe.core.ids import Json
+from raypipe.data.roles import CHAMPION
 from raypipe.serving.answers import AnsweredRow, Answers
-from raypipe.serving.capture import CHAMPION
 from raypipe.serving.open_inference.datatypes import BYTES, answer_datatype
 from raypipe.serving.open_inference.message import (
     HEADER_LENGTH,
