@@ -9,8 +9,8 @@ from functools import partial
 import msgspec
 from google.protobuf.message import DecodeError
 
+from raypipe.data.roles import CHAMPION
 from raypipe.serving.answers import Answers
-from raypipe.serving.capture import CHAMPION
 from raypipe.serving.open_inference.message import (
     InferRequest,
     InputTensor,
