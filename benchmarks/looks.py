@@ -35,6 +35,7 @@ from raypipe.monitoring.config import MonitoringSettings
 from raypipe.monitoring.fold import Fold
 from raypipe.monitoring.reference import Reference
 from raypipe.monitoring.report import WindowReport
+from raypipe.monitoring.watch import Watch
 from raypipe.monitoring.window import measure as measure_window
 from raypipe.training.task import Task
 
@@ -91,8 +92,9 @@ def measure(n_rows: int, n_looks: int = 5) -> Result:
         folder = Home(Path(place)).pipeline("p")
         for start in range(0, n_rows, FILE_ROWS):
             append(folder, start, min(FILE_ROWS, n_rows - start))
-        fold, first, folded, whole = Fold(folder, SETTINGS), list[float](), list[float](), list[float]()
+        first, folded, whole = list[float](), list[float](), list[float]()
         reference = _reference(folder)
+        fold = Fold(folder, SETTINGS, {"v1": Watch(TASK, reference)}.get)
         with _timed(first):
             _by_fold(reference, fold)
         for number in range(n_looks):
@@ -117,7 +119,7 @@ def _reference(folder: PipelineHome) -> Reference:
 
 def _by_fold(reference: Reference, fold: Fold) -> WindowReport:
     fold.follow()
-    found = fold.read("v1")
+    found = fold.read("v1", START)
     tables = found.predictions, found.labels
     return measure_window(reference, TASK, *tables, SETTINGS, version="v1", at=START, counts=found.counts)
 

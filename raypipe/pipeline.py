@@ -338,6 +338,7 @@ class Loop:
             leaderboard=leaderboard,
             profile=prepared.profile,
             importance=learned.importance,
+            slices=self.config.monitoring.slices,
             imported_from=learned.imported_from,
         )
         staged, models = self.config.folder.staging / run, self.config.folder.models

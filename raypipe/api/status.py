@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from raypipe.config.settings import Config
+from raypipe.control.nearness import Outlook, outlook
 from raypipe.control.people import read_state
+from raypipe.control.state import State
 from raypipe.control.traffic import read_window
+from raypipe.core.clock import SystemClock
 from raypipe.core.errors import ServingError, StorageError
 from raypipe.core.ids import Json
 from raypipe.monitoring.report import WindowReport
@@ -38,6 +41,8 @@ class Status:
     """What the controller is at, as far as the ledger tells."""
     window: WindowReport | None
     """What the controller measured last on live traffic."""
+    outlook: Outlook
+    """What would start a retrain or an alert next."""
 
     def to_json(self) -> Json:
         return {
@@ -53,6 +58,7 @@ class Status:
             "dashboard_url": self.dashboard_url,
             "phase": self.phase,
             "window": None if self.window is None else self.window.to_json(),
+            "outlook": self.outlook.to_json(),
         }
 
 
@@ -64,6 +70,7 @@ def read_status(config: Config, registry: Registry) -> Status:
     cluster = read_cluster(config.root)
     spec = endpoint_spec(config)
     endpoint, because = _endpoint(config, spec)
+    state, window = read_state(registry, config.name), read_window(config.folder)
     return Status(
         pipeline=config.name,
         home=str(config.root.root),
@@ -75,13 +82,13 @@ def read_status(config: Config, registry: Registry) -> Status:
         endpoint=endpoint,
         because=because,
         dashboard_url=None if cluster is None else cluster.dashboard_url,
-        phase=_phase(registry, config.name),
-        window=read_window(config.folder),
+        phase=_phase(state),
+        window=window,
+        outlook=outlook(state, window, config.retraining, SystemClock().now()),
     )
 
 
-def _phase(registry: Registry, pipeline: str) -> str:
-    state = read_state(registry, pipeline)
+def _phase(state: State) -> str:
     doing = type(state.phase).__name__.lower()
     return doing if state.decision is None else f"{doing} {state.decision}"
 

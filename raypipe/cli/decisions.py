@@ -6,19 +6,21 @@ import getpass
 import time
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from raypipe.cli.output import DEFAULT_CONFIG, ConfigArgument, JsonOption, emit, opened, table
+from raypipe.cli.output import DEFAULT_CONFIG, ConfigArgument, JsonOption, emit, opened
+from raypipe.cli.signals import outlook_lines, window_lines
 from raypipe.core.clock import SystemClock
 from raypipe.core.errors import UnknownVersion
 
 if TYPE_CHECKING:
+    from raypipe.control.nearness import Outlook
+    from raypipe.core.ids import Json
     from raypipe.monitoring.report import WindowReport
 
 WATCH_INTERVAL_S = 1.0
-N_COLUMNS = 5
 VersionArgument = Annotated[str, typer.Argument(help="A model version, such as v2.", metavar="VERSION")]
 NoteOption = Annotated[str, typer.Option(help="Why, for the history.")]
 
@@ -89,15 +91,20 @@ def watch(
     once: Annotated[bool, typer.Option("--once", help="Show what is so now, and end.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Follow live quality and drift until Ctrl-C."""
+    """Follow what is measured and estimated of live traffic, and what would trigger next, until Ctrl-C."""
+    from raypipe.control.nearness import outlook
+    from raypipe.control.people import read_state
     from raypipe.control.traffic import read_window
 
-    pipeline, _ = opened(config)
+    pipeline, registry = opened(config)
     shown: WindowReport | None = None
     while True:
         window = read_window(pipeline.folder)
         if window is not None and window != shown:
-            emit(window.to_json(), as_json, partial(window_lines, window))
+            state = read_state(registry, pipeline.name)
+            found = outlook(state, window, pipeline.retraining, SystemClock().now())
+            told = cast("dict[str, Json]", window.to_json()) | {"outlook": found.to_json()}
+            emit(told, as_json, partial(_told, window, found))
             shown = window
         if once:
             if window is None:
@@ -106,26 +113,9 @@ def watch(
         time.sleep(WATCH_INTERVAL_S)
 
 
-def window_lines(window: WindowReport) -> Iterator[str]:
-    """Yield what was measured on a window of live traffic, as a person reads it."""
-    yield f"{window.at:%H:%M:%S}  {window.version}: {window.n_rows:,} rows, {window.n_labels:,} labelled"
-    quality = window.quality
-    if quality is None or quality.value is None:
-        yield "  live quality: too few labels yet"
-    else:
-        ends = "" if quality.low is None else f" [{quality.low:.4g}, {quality.high:.4g}]"
-        yield f"  live {quality.metric}: {quality.value:.4g}{ends} on {quality.n_labels:,} labels (measured)"
-    furthest = sorted(window.drift, key=lambda one: -(one.psi or 0.0))[:N_COLUMNS]
-    rows = [
-        (
-            one.column,
-            "-" if one.psi is None else f"{one.psi:.3f}",
-            f"{one.missing_ratio:.1%}",
-            "drifted" if one.drifted else "",
-        )
-        for one in furthest
-    ]
-    yield from (f"  {line}" for line in table(("column", "PSI", "missing", ""), rows))
+def _told(window: WindowReport, found: Outlook) -> Iterator[str]:
+    yield from window_lines(window)
+    yield from outlook_lines(found)
 
 
 def _answer(version: str, config: str, note: str, as_json: bool, *, approved: bool) -> None:

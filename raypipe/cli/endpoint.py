@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raypipe.cli.decisions import window_lines
 from raypipe.cli.output import DEFAULT_CONFIG, ConfigArgument, JsonOption, emit, opened, read_text, table
+from raypipe.cli.signals import outlook_lines, window_lines
 from raypipe.core.errors import ConfigError, EndpointUnavailable
 from raypipe.core.ids import Json
 
@@ -276,6 +276,7 @@ def _status_lines(status: Status) -> Iterator[str]:
     yield f"controller   {status.phase}"
     if status.window is not None:
         yield from window_lines(status.window)
+    yield from outlook_lines(status.outlook)
     if status.dashboard_url:
         yield f"dashboard    {status.dashboard_url}"
 

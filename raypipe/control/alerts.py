@@ -10,6 +10,7 @@ from raypipe.control.events import (
     Event,
     Evidence,
     GateJudged,
+    Harm,
     PromotionFailed,
     RetrainFailed,
     RetrainLost,
@@ -57,6 +58,11 @@ def alerts_on_window(
         key = daily(f"{pipeline}/quality/{window.version}", window.at)
         evidence = Evidence(n_labels=window.n_labels, quality=quality, quality_bound=bound)
         found.append(AlertRaised(window.at, key, text, evidence))
+    if triggers.harm != "off" and window.harm is not None:
+        text = f"{window.version} answers worse than at release: {harm_text(window.harm)}"
+        key = daily(f"{pipeline}/harm/{window.version}", window.at)
+        evidence = Evidence(n_labels=window.n_labels, quality=quality, harm=window.harm)
+        found.append(AlertRaised(window.at, key, text, evidence))
     if triggers.drift != "off" and window.drifted:
         text = f"inputs of {window.version} have drifted: {', '.join(window.drifted)}"
         key = daily(f"{pipeline}/drift/{window.version}", window.at)
@@ -69,6 +75,13 @@ def alert_on_cap(pipeline: str, at: datetime, n_per_day: int, evidence: Evidence
     """Return the alert that a retrain is due and the day has had all it may have."""
     text = f"a retrain is due, but {n_per_day} in 24 hours are all that retraining.max_per_day allows"
     return AlertRaised(at, daily(f"{pipeline}/cap", at), text, evidence)
+
+
+def harm_text(harm: Harm) -> str:
+    """Return what the loss of a version is, was, and may be."""
+    where = f" in {', '.join(harm.slices)}" if harm.slices else ""
+    loss = "" if harm.loss is None else f"mean loss {harm.loss:.4g}"
+    return f"{loss}{where}, {harm.at_release:.4g} at release, surely above {harm.bound:.4g}"
 
 
 def daily(key: str, at: datetime) -> str:

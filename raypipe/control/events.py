@@ -24,7 +24,7 @@ from raypipe.control.rollout_evidence import RolloutEvidence
 from raypipe.core.errors import RegistryError
 from raypipe.core.ids import Json
 
-Trigger = Literal["hand", "quality", "labels", "drift", "schedule"]
+Trigger = Literal["hand", "quality", "harm", "labels", "drift", "schedule"]
 Verdict = Literal["pass", "fail", "inconclusive"]
 POLICY = "policy"
 """Who approves or rejects where no person did."""
@@ -62,6 +62,21 @@ class Quality(Measured):
 
 
 @dataclass(frozen=True)
+class Harm(Measured):
+    """A version's mean loss on matured labels, surely above what it may be by its release.
+
+    The loss is 1 for a wrong class, or the rank of an error among those at release, 1/2 on average there.
+    """
+
+    loss: float | None
+    at_release: float
+    bound: float
+    n_labels: int
+    slices: tuple[str, ...] = ()
+    """Of which slices that is so; empty where it is so of all answers together."""
+
+
+@dataclass(frozen=True)
 class Gain(Measured):
     """How much better the challenger is, in the task's metric, with its 95% interval: positive is better."""
 
@@ -80,6 +95,7 @@ class Evidence(Measured):
     quality: Quality | None = None
     quality_bound: float | None = None
     drifted: tuple[str, ...] = ()
+    harm: Harm | None = None
     scheduled_for: datetime | None = None
     by: str | None = None
     note: str = ""
@@ -106,6 +122,8 @@ class WindowScored(Happening):
     n_labels: int
     quality: Quality | None = None
     drifted: tuple[str, ...] = ()
+    harm: Harm | None = None
+    """None while there is no evidence of harm that counts."""
 
 
 @dataclass(frozen=True)

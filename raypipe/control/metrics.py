@@ -9,6 +9,7 @@ from typing import get_args
 
 from raypipe.control.events import Fact, GateJudged, RetrainFailed, RetrainLost
 from raypipe.control.ledger import read_facts
+from raypipe.control.signal_metrics import MAX_COLUMNS, SIGNAL_METRICS, signal_samples
 from raypipe.control.state import Phase, State
 from raypipe.control.traffic import read_window
 from raypipe.core.home import PipelineHome
@@ -16,8 +17,6 @@ from raypipe.monitoring.report import WindowReport
 from raypipe.monitoring.samples import Metric, Sample
 from raypipe.registry.store import Registry
 
-MAX_COLUMNS = 50
-"""Columns whose drift is exported one by one, the first of the model's inputs; each is a series for good."""
 VERDICTS = ("pass", "fail", "inconclusive", "failed", "lost")
 """What becomes of a decision: the gate's verdict, or why there was nothing to judge."""
 
@@ -57,6 +56,7 @@ METRICS = (
     EPOCH,
     CHAMPION_EPOCH,
     DECISIONS,
+    *SIGNAL_METRICS,
 )
 
 
@@ -113,6 +113,8 @@ def _window(name: str, window: WindowReport) -> Iterator[Sample]:
     yield DRIFTED.of(len(window.drifted), name)
     for one in window.drift[:MAX_COLUMNS]:
         yield PSI.of(one.psi, name, one.column)
+    if window.signals is not None:
+        yield from signal_samples(name, window.signals)
     if window.quality is not None:
         metric = window.quality.metric
         yield QUALITY.of(window.quality.value, name, metric)

@@ -21,6 +21,7 @@ from raypipe.control.alerting import LogAndWebhook
 from raypipe.control.capture_watch import CaptureWatch, capture_of
 from raypipe.control.controller import Controller, JobState, Ports
 from raypipe.control.metrics import PipelineSamples
+from raypipe.control.nearness import OutlookFile
 from raypipe.control.outcome import Retrained, read_result
 from raypipe.control.state import State
 from raypipe.control.traffic import CapturedTraffic
@@ -190,10 +191,17 @@ class _ControllerActor(ControllerLoop):
 
 
 def _metrics(config: Config) -> Callable[[State], None]:
-    """Return what exports a pipeline's metrics from this process."""
-    shown = PipelineSamples(config.folder, Registry(config.root.registry_url, SystemClock()))
+    """Return what exports a pipeline's metrics from this process, and keeps what would trigger next."""
+    clock = SystemClock()
+    shown = PipelineSamples(config.folder, Registry(config.root.registry_url, clock))
+    outlook = OutlookFile(config.folder, config.retraining, clock)
     ray_metrics = RayMetrics()
-    return lambda state: ray_metrics.export(shown.read(state))
+
+    def show(state: State) -> None:
+        ray_metrics.export(shown.read(state))
+        outlook.keep(state)
+
+    return show
 
 
 def build(config: Config, dashboard_url: str) -> Controller:

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias, cast
 
 import msgspec
 
+from raypipe.control.alerts import harm_text
 from raypipe.control.events import (
     Approved,
     CanaryJudged,
@@ -177,6 +178,9 @@ def _why(receipt: Receipt) -> str:
             return f"{seen.by}{f': {seen.note}' if seen.note else ''}"
         case "quality":
             return f"the live quality of {receipt.champion}, beyond its bound {seen.quality_bound}"
+        case "harm":
+            found = seen.harm
+            return f"harm of {receipt.champion}: {'' if found is None else harm_text(found)}"
         case "labels":
             return f"{seen.n_new_labels} new labels"
         case "drift":
@@ -190,6 +194,8 @@ def _evidence_line(seen: Evidence) -> str:
     if seen.quality is not None:
         score = f"{_number(seen.quality.value)} [{_number(seen.quality.low)}, {_number(seen.quality.high)}]"
         parts.append(f"live {seen.quality.metric} {score} on {seen.quality.n_labels} labels")
+    if seen.harm is not None:
+        parts.append(f"harm: {harm_text(seen.harm)} on {seen.harm.n_labels} labels")
     if seen.drifted:
         parts.append(f"drifted: {', '.join(seen.drifted)}")
     if seen.n_labels is not None:

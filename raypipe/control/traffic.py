@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from datetime import datetime
 
-from raypipe.control.events import Quality, WindowScored
+from raypipe.control.events import Harm, Quality, WindowScored
+from raypipe.core.errors import ArtifactError, UnknownVersion
 from raypipe.core.files import write_json
 from raypipe.core.home import PipelineHome
 from raypipe.monitoring.config import MonitoringSettings
 from raypipe.monitoring.fold import Fold, Position
-from raypipe.monitoring.reference import Reference, read_reference
+from raypipe.monitoring.graded import read_graded
+from raypipe.monitoring.reference import read_reference
 from raypipe.monitoring.report import WindowReport
+from raypipe.monitoring.watch import Watch
 from raypipe.registry.manifest import read_manifest
 from raypipe.registry.store import Registry
 from raypipe.stats.metrics import METRICS
@@ -25,46 +28,72 @@ class CapturedTraffic:
         self._folder = folder
         self._registry = registry
         self._settings = settings
-        self._fold = Fold(folder, settings)
+        self._fold = Fold(folder, settings, self._known)
         self._seen: tuple[str, Position] | None = None
-        self._loaded: tuple[str, Reference, Task] | None = None
+        self._watches: dict[str, Watch] = {}
+        self._waits_until: datetime | None = None
 
     def measure(self, champion: str, at: datetime) -> WindowScored | None:
         """Return the newest window, and keep its report beside; None where nothing has come since."""
+        from raypipe.monitoring.signals import newest_answers, signals
         from raypipe.monitoring.window import measure
 
         seen = (champion, self._fold.follow())
-        if seen == self._seen:
+        if seen == self._seen and not self._ripens(at):
             return None
-        captured = self._fold.read(champion)
-        reference, task = self._of(champion)
+        captured, watch, settings = self._fold.read(champion, at), self._watch(champion), self._settings
+        tables = captured.predictions, captured.labels
+        newest = newest_answers(*tables, champion, settings.window_rows)
         report = measure(
-            reference,
-            task,
-            captured.predictions,
-            captured.labels,
-            self._settings,
+            watch.inputs,
+            watch.task,
+            *tables,
+            settings,
             version=champion,
             at=at,
             counts=captured.counts,
+            signals=signals(watch, captured.lives, captured.delays, newest, settings, now=at),
         )
         write_json(self._folder.window, report.to_json())
-        self._seen = seen
+        self._seen, self._waits_until = seen, captured.ripe_at
         return scored(report)
 
-    def _of(self, champion: str) -> tuple[Reference, Task]:
-        """Return what a champion is measured against, read once."""
-        if self._loaded is None or self._loaded[0] != champion:
-            place = self._folder.model(champion)
-            version = self._registry.model_version(self._folder.name, champion)
-            task = Task.from_json(read_manifest(place, version.manifest_sha256).task)
-            self._loaded = (champion, read_reference(place), task)
-        return self._loaded[1:]
+    def _ripens(self, at: datetime) -> bool:
+        """Return whether answers have become old enough to be taken, though nothing has come."""
+        return self._waits_until is not None and at >= self._waits_until
+
+    def _watch(self, version: str) -> Watch:
+        """Return what a version is compared with, read once."""
+        if version not in self._watches:
+            place = self._folder.model(version)
+            registered = self._registry.model_version(self._folder.name, version)
+            task = Task.from_json(read_manifest(place, registered.manifest_sha256).task)
+            self._watches[version] = Watch(
+                task, read_reference(place), read_graded(place), nth_version(version)
+            )
+        return self._watches[version]
+
+    def _known(self, version: str) -> Watch | None:
+        try:
+            return self._watch(version)
+        except (ArtifactError, UnknownVersion):
+            return None  # A version that was removed: its rows are counted no more.
+
+
+def nth_version(version: str) -> int:
+    """Return a version's place among all of its pipeline, from 1 on.
+
+    >>> nth_version("v3")
+    3
+    """
+    return int(version.removeprefix("v"))
 
 
 def scored(report: WindowReport) -> WindowScored:
     """Return what the controller decides on, from a window's report."""
-    return WindowScored(report.at, report.version, report.n_labels, _quality(report), report.drifted)
+    return WindowScored(
+        report.at, report.version, report.n_labels, _quality(report), report.drifted, _harm(report)
+    )
 
 
 def read_window(folder: PipelineHome) -> WindowReport | None:
@@ -73,6 +102,21 @@ def read_window(folder: PipelineHome) -> WindowReport | None:
         return WindowReport.from_json(json.loads(folder.window.read_bytes()))
     except FileNotFoundError:
         return None
+
+
+def _harm(report: WindowReport) -> Harm | None:
+    """Return the evidence that counts: of all answers, or else of the slices that are harmed, worst first."""
+    found = report.signals
+    if found is None or found.harm is None:
+        return None
+    if found.harm.harmed:
+        whole = found.harm
+        return Harm(whole.loss, whole.at_release, whole.bound, whole.n_labels)
+    slices = sorted((one for one in found.slices if one.harmed), key=lambda one: -one.log_evidence)
+    if not slices:
+        return None
+    worst = slices[0]
+    return Harm(worst.loss, worst.at_release, worst.bound, worst.n_labels, tuple(one.of for one in slices))
 
 
 def _quality(report: WindowReport) -> Quality | None:

@@ -21,6 +21,7 @@ def due(state: State, seen: Observation, settings: RetrainingSettings) -> Due | 
         return by_hand
     return (
         _by_quality(state, seen, settings)
+        or _by_harm(state, seen, settings)
         or _by_labels(state, seen, settings)
         or _by_drift(state, seen, settings)
         or _by_schedule(state, seen)
@@ -41,6 +42,14 @@ def _by_quality(state: State, seen: Observation, settings: RetrainingSettings) -
     if seen.quality is None or not seen.quality.surely_beyond(bound):
         return None
     return "quality", _evidence(state, seen, bound)
+
+
+def _by_harm(state: State, seen: Observation, settings: RetrainingSettings) -> Due | None:
+    if settings.triggers.harm != "retrain" or not isinstance(seen, WindowScored):
+        return None
+    if seen.harm is None or seen.harm.slices or not _warm(state, seen, settings):
+        return None
+    return "harm", _evidence(state, seen, settings.triggers.quality_bound)
 
 
 def _by_drift(state: State, seen: Observation, settings: RetrainingSettings) -> Due | None:
@@ -78,6 +87,6 @@ def _evidence(state: State, seen: Observation, bound: float | None) -> Evidence:
     new = None if seen.n_labels is None else seen.n_labels - state.n_labels
     match seen:
         case WindowScored():
-            return Evidence(seen.n_labels, new, seen.quality, bound, seen.drifted)
+            return Evidence(seen.n_labels, new, seen.quality, bound, seen.drifted, seen.harm)
         case Ticked():
             return Evidence(seen.n_labels, new)

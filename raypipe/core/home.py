@@ -36,6 +36,7 @@ class Home:
     <pipeline>/pointer.json         which version serves, with its epoch
     <pipeline>/config.json          the config by which the controller retrains
     <pipeline>/window.json          what the controller measured last
+    <pipeline>/outlook.json         what would trigger a retrain next, as the controller saw it last
     <pipeline>/capture.key          what values of redacted columns are hashed with
     <pipeline>/erasure.key          what the keys of erased people are hashed with
     <pipeline>/erased.json          those hashes: rows that have one are not let in again
@@ -148,6 +149,10 @@ class PipelineHome:
     @property
     def window(self) -> Path:
         return self.root / "window.json"
+
+    @property
+    def outlook(self) -> Path:
+        return self.root / "outlook.json"
 
     @property
     def capture_key(self) -> Path:

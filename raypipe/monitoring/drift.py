@@ -6,13 +6,13 @@ bin too, and the Kolmogorov-Smirnov distance over the values that there are.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
 from raypipe.core.errors import SchemaError
 from raypipe.core.ids import Json
 from raypipe.data.schema import Column
-from raypipe.monitoring.config import MonitoringSettings
 from raypipe.monitoring.reference import (
     CategoryBins,
     NumberBins,
@@ -24,7 +24,11 @@ from raypipe.monitoring.report import FeatureDrift
 from raypipe.stats.shift import MIN_SHARE, ks, psi
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
+
+    Places = NDArray[np.int64]
 
 __all__ = ["MIN_SHARE", "Counts", "FeatureDrift", "counts", "drift", "effect", "ks", "psi"]
 
@@ -71,10 +75,15 @@ def counts(reference: Reference, table: pa.Table) -> Counts:
     return Counts(tuple(_column_counts(one, table) for one in reference.columns))
 
 
-def drift(reference: Reference, counted: Counts, settings: MonitoringSettings) -> tuple[FeatureDrift, ...]:
-    """Return how far each column has moved; it has drifted from `drift.psi` on, given `min_rows` rows."""
+def drift(
+    reference: Reference, counted: Counts, drifted: Container[str] = frozenset()
+) -> tuple[FeatureDrift, ...]:
+    """Return how far each column has moved; which ones have drifted is known from elsewhere."""
     pairs = zip(reference.columns, counted.columns, strict=True)
-    return tuple(_feature(one, live, settings) for one, live in pairs)
+    return tuple(
+        replace(effect(one, live), drifted=one.column.name in drifted and sum(live) > 0)
+        for one, live in pairs
+    )
 
 
 def effect(one: ReferenceColumn, live: tuple[int, ...]) -> FeatureDrift:
@@ -92,58 +101,76 @@ def effect(one: ReferenceColumn, live: tuple[int, ...]) -> FeatureDrift:
     )
 
 
-def _feature(one: ReferenceColumn, live: tuple[int, ...], settings: MonitoringSettings) -> FeatureDrift:
-    found = effect(one, live)
-    is_far = found.psi is not None and found.psi >= settings.drift.psi
-    return replace(found, drifted=is_far and found.n_rows >= settings.min_rows)
+def places(one: ReferenceColumn, table: pa.Table) -> Places:
+    """Return the bin of each row of a table, shape (n_rows,); the last is for missing values."""
+    import numpy as np
 
-
-def _column_counts(one: ReferenceColumn, table: pa.Table) -> tuple[int, ...]:
     if one.column.name not in table.column_names:
-        return (*[0] * one.bins.n, table.num_rows)
+        return np.full(table.num_rows, one.bins.n)
     column = table[one.column.name]
     match one.bins:
         case NumberBins():
-            found = _count_numbers(one.bins, one.column, column)
+            return _number_places(one.bins, one.column, column)
         case CategoryBins():
-            found = _count_texts(one.bins, column)
+            return _text_places(one.bins, column)
         case PresenceBins():
-            found = _count_present(one.column, column)
+            return _presence_places(one.column, column)
         case _:
             assert_never(one.bins)
-    return (*found, table.num_rows - sum(found))
 
 
-def _count_numbers(bins: NumberBins, column: Column, values: pa.ChunkedArray) -> list[int]:
+def counts_by_window(reference: Reference, table: pa.Table, window: Places) -> tuple[Counts, ...]:
+    """Count a table's rows by window and bin; `window` numbers them from 0 on, shape (n_rows,)."""
+    import numpy as np
+
+    n_windows = int(window.max()) + 1 if len(window) else 0
+    found = []
+    for one in reference.columns:
+        width = one.bins.n + 1
+        counted = np.bincount(places(one, table) + width * window, minlength=width * n_windows)
+        found.append(map(tuple, counted.reshape(n_windows, width).tolist()))
+    return tuple(Counts(tuple(columns)) for columns in zip(*found, strict=True))
+
+
+def _column_counts(one: ReferenceColumn, table: pa.Table) -> tuple[int, ...]:
+    import numpy as np
+
+    return tuple(np.bincount(places(one, table), minlength=one.bins.n + 1).tolist())
+
+
+def _number_places(bins: NumberBins, column: Column, values: pa.ChunkedArray) -> Places:
     import numpy as np
 
     from raypipe.data.arrays import as_numbers
 
-    numbers = as_numbers(values, column.kind).drop_nulls().to_numpy().astype(np.float64)
-    finite = numbers[np.isfinite(numbers)]
-    at = np.searchsorted(bins.edges, finite, side="left") + 1
-    at[finite < bins.minimum] = 0
-    return [int(n) for n in np.bincount(at, minlength=bins.n)]
+    series = as_numbers(values, column.kind)
+    numbers = series.fill_null(0).to_numpy().astype(np.float64)
+    at = np.searchsorted(bins.edges, numbers, side="left") + 1
+    at[numbers < bins.minimum] = 0
+    at[series.is_null().to_numpy() | ~np.isfinite(numbers)] = bins.n
+    return np.asarray(at, np.int64)
 
 
-def _count_texts(bins: CategoryBins, values: pa.ChunkedArray) -> list[int]:
-    from raypipe.data.arrays import distinct_texts
+def _text_places(bins: CategoryBins, values: pa.ChunkedArray) -> Places:
+    import numpy as np
+    import pyarrow as pa
 
-    places = {text: i for i, text in enumerate(bins.own)}
-    places |= dict.fromkeys(bins.others or (), len(bins.own))
-    found = [0] * bins.n
-    texts, n_each, _ = distinct_texts(values)
-    for text, n in zip(texts, n_each, strict=True):
-        found[places.get(text, bins.n - 1)] += n
-    return found
+    known = {text: i for i, text in enumerate(bins.own)}
+    known |= dict.fromkeys(bins.others or (), len(bins.own))
+    coded = values.cast(pa.string()).combine_chunks().dictionary_encode()
+    of_text = [known.get(text, bins.n - 1) for text in coded.dictionary.to_pylist()]
+    at = coded.indices.fill_null(len(of_text)).to_numpy(zero_copy_only=False)
+    return np.asarray(np.array([*of_text, bins.n])[at], np.int64)
 
 
-def _count_present(column: Column, values: pa.ChunkedArray) -> list[int]:
+def _presence_places(column: Column, values: pa.ChunkedArray) -> Places:
     import numpy as np
 
     from raypipe.data.arrays import as_numbers
 
     if column.kind == "timestamp":
-        return [len(values) - values.null_count]
-    numbers = as_numbers(values, column.kind).drop_nulls().to_numpy()
-    return [int(np.isfinite(numbers).sum())]
+        present = values.is_valid().to_numpy()
+    else:
+        series = as_numbers(values, column.kind)
+        present = ~series.is_null().to_numpy() & np.isfinite(series.fill_null(0).to_numpy())
+    return np.where(present, 0, 1).astype(np.int64)

@@ -90,12 +90,18 @@ def update(state: DriftState, counted: Counts) -> DriftState:
     return DriftState(state.tests.after(counted)) if counted.n_rows else state
 
 
-def evidence(reference: Reference, state: DriftState, budget: Budget) -> tuple[FeatureEvidence, ...]:
-    """Return the evidence of each column of the reference, in its order; none before the first window."""
+def evidence(
+    reference: Reference, state: DriftState, budget: Budget, alike: Sequence[float] | None = None
+) -> tuple[FeatureEvidence, ...]:
+    """Return the evidence of each column of the reference, in its order; none before the first window.
+
+    `alike` is, for each column, how many rows tell as much as one, of the reference's rows as of live ones.
+    """
     parts = state.tests.parts
     if not parts or not reference.columns:
         return ()
-    logs = _log_evidence(reference, [counted for _, counted in parts], budget)
+    alike = [1.0] * len(reference.columns) if alike is None else alike
+    logs = _log_evidence(reference, [counted for _, counted in parts], budget, alike)
     starts = state.tests.starts
     life, recent = log_life(logs, starts), log_recent(logs)
     drifted = rejected(life, math.log(1 / (budget.alpha * (1 - budget.reference_ratio))))
@@ -113,11 +119,16 @@ def evidence(reference: Reference, state: DriftState, budget: Budget) -> tuple[F
     )
 
 
-def bound(one: ReferenceColumn, n_columns: int, budget: Budget) -> float:
+def log_bound(n_columns: int, budget: Budget) -> float:
+    """Return the log evidence from which on one column, were it alone with evidence, is called drifted."""
+    return math.log(n_columns / (budget.alpha * (1 - budget.reference_ratio)))
+
+
+def bound(one: ReferenceColumn, n_columns: int, budget: Budget, n_alike: float = 1.0) -> float:
     """Return the radius of a column's null hypothesis: the reference's error and the tolerance."""
     return radius(
         n_bins=len(compared(one, one.counts)),
-        n_reference=one.n_rows,
+        n_reference=one.n_rows / n_alike,
         delta=budget.alpha * budget.reference_ratio / n_columns,
         tolerance=budget.tolerance,
         n_choices=_n_choices(one),
@@ -145,7 +156,9 @@ def _n_choices(one: ReferenceColumn) -> float:
     return float(math.comb(max(n_known, n_own), n_own))
 
 
-def _log_evidence(reference: Reference, counted: Sequence[Counts], budget: Budget) -> Floats:
+def _log_evidence(
+    reference: Reference, counted: Sequence[Counts], budget: Budget, alike: Sequence[float]
+) -> Floats:
     """Return logs of e-values, shape (n_tests, n_columns)."""
     import numpy as np
 
@@ -154,10 +167,11 @@ def _log_evidence(reference: Reference, counted: Sequence[Counts], budget: Budge
     frozen_counts = [compared(one, one.counts) for one in columns]
     for width in {len(one) for one in frozen_counts}:
         at = [i for i, one in enumerate(frozen_counts) if len(one) == width]
-        frozen = np.array([frozen_counts[i] for i in at])
+        n_alike = np.array([[alike[i]] for i in at])
+        frozen = np.array([frozen_counts[i] for i in at]) / n_alike
         live = np.array([[compared(columns[i], part.columns[i]) for i in at] for part in counted])
-        bounds = [bound(columns[i], len(columns), budget) for i in at]
-        found[:, at] = Against.of(frozen, bounds).log_evidence(live / budget.n_alike)
+        bounds = [bound(columns[i], len(columns), budget, alike[i]) for i in at]
+        found[:, at] = Against.of(frozen, bounds).log_evidence(live / (budget.n_alike * n_alike))
     return found
 
 

@@ -6,11 +6,14 @@ with what was read in one transaction. It can be lost at any time: it is then fo
 
 from __future__ import annotations
 
+import json
 import sqlite3
+import zlib
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -19,8 +22,19 @@ from raypipe.core.files import storage_errors
 from raypipe.core.home import PipelineHome
 from raypipe.monitoring import fold_statements as sql
 from raypipe.monitoring.config import MonitoringSettings
+from raypipe.monitoring.fold_lives import (
+    Lives,
+    Watches,
+    delay_curve,
+    no_watches,
+    read_lives,
+    ripe_at_s,
+    take_first_answers,
+    take_labels,
+)
 from raypipe.monitoring.quality import N_VERSIONS
 from raypipe.monitoring.report import LabelCounts
+from raypipe.stats.delays import DelayCurve
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,14 +63,26 @@ class Captured:
     predictions: pa.Table
     labels: pa.Table
     counts: LabelCounts
+    lives: Lives
+    """Of all rows that the version ever answered, once each."""
+    delays: DelayCurve
+    """How long the labels of the version's newest answers take."""
+    ripe_at: datetime | None = None
+    """When the next cohort of answers will be old enough to be taken; None where none is full."""
 
 
 class Fold:
-    """The captured rows of a pipeline, as far as its tables were read."""
+    """The captured rows of a pipeline, as far as its tables were read.
 
-    def __init__(self, folder: PipelineHome, settings: MonitoringSettings) -> None:
+    `watches` are what the rows of each version are counted by.
+    """
+
+    def __init__(
+        self, folder: PipelineHome, settings: MonitoringSettings, watches: Watches = no_watches
+    ) -> None:
         self._folder = folder
         self._settings = settings
+        self._watches = watches
         self._position: Position | None = None
 
     def follow(self) -> Position:
@@ -65,9 +91,23 @@ class Fold:
             self._position = self._brought_up(_position)
         return self._position
 
-    def read(self, version: str) -> Captured:
-        """Return what a look needs, with the labelled rows of `version` whenever it answered."""
-        return self._brought_up(lambda session: _captured(session, version, self._settings))
+    def read(self, version: str, now: datetime) -> Captured:
+        """Return what a look needs, with the labelled rows of `version` whenever it answered.
+
+        Of its answers, those that have waited long enough by `now` are taken with their labels.
+        """
+        return self._brought_up(lambda session: self._captured(session, version, now.timestamp()))
+
+    def _captured(self, session: sqlite3.Connection, version: str, now_s: float) -> Captured:
+        watch = self._watches(version)
+        if watch is not None:
+            take_labels(session, version, watch, self._settings, now_s)
+        lives = read_lives(session, version)
+        n_full = lives.n_answers // self._settings.harm.cohort_rows
+        delays = delay_curve(session, version, n_full, now_s)
+        ripe_at = ripe_at_s(session, version, lives, self._settings, delays)
+        found = _captured(session, version, self._settings, lives, delays)
+        return replace(found, ripe_at=None if ripe_at is None else datetime.fromtimestamp(ripe_at, UTC))
 
     def _brought_up(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         """Work on the file once it holds all that the tables do."""
@@ -102,12 +142,13 @@ class Fold:
 
     def _move_on(self, session: sqlite3.Connection) -> None:
         tails: Sequence[Tail | None] = ()
-        if _holds(session, self._settings.window_rows):
+        if _holds(session, self._settings):
             tails = self._tails(_position(session))
         if not tails or any(tail is not None and tail.is_whole for tail in tails):
             for statement in sql.FRESH:
                 session.execute(statement)
             _add(session, {"format": sql.FORMAT, "window_rows": self._settings.window_rows})
+            _add(session, {"counted_by": _signature(self._settings)})
             tails = self._tails(NOWHERE)
         for stream, path, tail in zip(sql.STREAMS, self._paths, tails, strict=True):
             if tail is not None:
@@ -123,20 +164,48 @@ class Fold:
         return self._folder.predictions, self._folder.labels
 
     def _take(self, session: sqlite3.Connection, stream: str, path: Path, tail: Tail) -> None:
-        take = {"predictions": _take_predictions, "labels": _take_labels}[stream]
+        take = {"predictions": self._take_predictions, "labels": _take_labels}[stream]
         for name in tail.files:
             for batch in _batches(path / name):
                 take(session, batch)
                 session.execute(sql.PRUNE, {"last": self._settings.window_rows - 1})
         _note(session, stream, tail.position)
 
+    def _take_predictions(self, session: sqlite3.Connection, batch: Mapping[str, list[Any]]) -> None:
+        n_rows = len(batch["id"])
+        first = _next_seq(session, n_rows)
+        rows = zip(
+            batch["id"],
+            batch["at"],
+            range(first, first + n_rows),
+            batch["version"],
+            batch["role"],
+            batch["inputs"],
+            batch["prediction"],
+            (None if given is None else array("d", given).tobytes() for given in batch["probabilities"]),
+            strict=True,
+        )
+        with _counted(session, sql.CAME_ANSWERS, rows):
+            _add(session, {"n_answers": n_rows})
+            placed = take_first_answers(session, self._watches, self._settings)
+            for statement in sql.TAKE_ANSWERS:
+                session.execute(statement)
+            session.executemany(sql.IN_COHORT, placed)
 
-def _holds(session: sqlite3.Connection, window_rows: int) -> bool:
-    """Whether the file is of this format, and holds a window as long as this."""
+
+def _holds(session: sqlite3.Connection, settings: MonitoringSettings) -> bool:
+    """Whether the file is of this format, holds as long a window, and has counted in the same steps."""
     if not session.execute("SELECT 1 FROM sqlite_master WHERE name = 'numbers'").fetchall():
         return False
     numbers = _numbers(session)
-    return numbers.get("format") == sql.FORMAT and numbers.get("window_rows", 0) >= window_rows
+    counts_so = numbers.get("format") == sql.FORMAT and numbers.get("counted_by") == _signature(settings)
+    return counts_so and numbers.get("window_rows", 0) >= settings.window_rows
+
+
+def _signature(settings: MonitoringSettings) -> int:
+    """Return a number that is another one where lives are counted otherwise."""
+    counted_by = [settings.drift.step_rows, settings.harm.model_dump(mode="json")]
+    return zlib.crc32(json.dumps(counted_by, sort_keys=True).encode())
 
 
 def _position(session: sqlite3.Connection) -> Position:
@@ -165,25 +234,6 @@ def _batches(file: Path) -> Iterator[dict[str, list[Any]]]:
             table = pa.table(batch)
             at = table["at"].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
             yield {**table.drop_columns(["at"]).to_pydict(), "at": at.to_pylist()}
-
-
-def _take_predictions(session: sqlite3.Connection, batch: Mapping[str, list[Any]]) -> None:
-    first = _next_seq(session, len(batch["id"]))
-    rows = zip(
-        batch["id"],
-        batch["at"],
-        range(first, first + len(batch["id"])),
-        batch["version"],
-        batch["role"],
-        batch["inputs"],
-        batch["prediction"],
-        (None if given is None else array("d", given).tobytes() for given in batch["probabilities"]),
-        strict=True,
-    )
-    with _counted(session, sql.CAME_ANSWERS, rows):
-        _add(session, {"n_answers": len(batch["id"])})
-        for statement in sql.TAKE_ANSWERS:
-            session.execute(statement)
 
 
 def _take_labels(session: sqlite3.Connection, batch: Mapping[str, list[Any]]) -> None:
@@ -215,7 +265,9 @@ def _counted(session: sqlite3.Connection, came: str, rows: Iterator[tuple[object
     _add(session, {name: now - was for name, was, now in zip(sql.COUNTED, before, after, strict=True)})
 
 
-def _captured(session: sqlite3.Connection, version: str, settings: MonitoringSettings) -> Captured:
+def _captured(
+    session: sqlite3.Connection, version: str, settings: MonitoringSettings, lives: Lives, delays: DelayCurve
+) -> Captured:
     found = {row[0]: row for row in _labelled(session, version, settings.window_labels)}
     found.update({row[0]: row for row in session.execute(sql.NEWEST, {"limit": settings.window_rows})})
     rows = sorted(found.values(), key=lambda row: (row[1], row[2]))
@@ -224,6 +276,8 @@ def _captured(session: sqlite3.Connection, version: str, settings: MonitoringSet
         predictions,
         labels,
         _counts(session, settings.window_labels),
+        lives,
+        delays,
     )
 
 

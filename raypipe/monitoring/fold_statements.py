@@ -5,14 +5,17 @@ Of equal times, the row that was read later is the later; `seq` counts rows as t
 
 from __future__ import annotations
 
-FORMAT = 1
+FORMAT = 3
 """Of the tables below: a file of another format is folded anew."""
 STREAMS = ("predictions", "labels")
-_NAMES = ("numbers", "versions", "newest", "labels", "known")
+_NAMES = ("numbers", "versions", "newest", "labels", "known", "lives")
 FRESH = (
     *(f"DROP TABLE IF EXISTS {name}" for name in _NAMES),
     "CREATE TABLE numbers (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE versions (version TEXT PRIMARY KEY) WITHOUT ROWID",
+    """CREATE TABLE lives (
+        version TEXT PRIMARY KEY, n_answers INTEGER NOT NULL, counts TEXT NOT NULL, labels TEXT NOT NULL)
+        WITHOUT ROWID""",
     """CREATE TABLE newest (
         id TEXT PRIMARY KEY, at INTEGER NOT NULL, seq INTEGER NOT NULL, inputs TEXT) WITHOUT ROWID""",
     "CREATE INDEX newest_order ON newest (at, seq)",
@@ -20,7 +23,10 @@ FRESH = (
         id TEXT, at INTEGER, seq INTEGER, label TEXT, PRIMARY KEY (id, at, seq)) WITHOUT ROWID""",
     """CREATE TABLE known (
         id TEXT PRIMARY KEY, at INTEGER, seq INTEGER, version TEXT, role TEXT, prediction TEXT,
-        probabilities BLOB, label TEXT, label_at INTEGER) WITHOUT ROWID""",
+        probabilities BLOB, label TEXT, label_at INTEGER,
+        watched TEXT, cohort INTEGER, places TEXT, counted REAL, is_stale INTEGER) WITHOUT ROWID""",
+    "CREATE INDEX known_cohort ON known (watched, cohort) WHERE cohort IS NOT NULL",
+    "CREATE INDEX known_stale ON known (watched, cohort) WHERE is_stale = 1",
     "CREATE INDEX known_version ON known (version, at, seq) WHERE label_at + at IS NOT NULL",
     "CREATE INDEX known_label ON known (label_at, at, seq) WHERE label_at + at IS NOT NULL",
 )
@@ -37,6 +43,22 @@ CLEAR_CAME = (
 )
 CAME_ANSWERS = """INSERT INTO came (id, at, seq, version, role, inputs, prediction, probabilities)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
+FIRST_ANSWERS = """SELECT version, id, inputs, prediction, probabilities, MIN(seq) FROM came
+    WHERE NOT EXISTS (SELECT 1 FROM known WHERE known.id = came.id AND known.at IS NOT NULL)
+    GROUP BY id ORDER BY MIN(seq)"""
+"""Rows whose id was not answered before; of one that comes twice, the first counts."""
+READ_LIFE = "SELECT n_answers, counts, labels FROM lives WHERE version = ?"
+KEEP_LIFE = "INSERT OR REPLACE INTO lives (version, n_answers, counts, labels) VALUES (?, ?, ?, ?)"
+IN_COHORT = "UPDATE known SET watched = ?, cohort = ?, places = ? WHERE id = ?"
+"""Once and for all: whichever version answers an id again, it stays in the cohort of the first answer."""
+COHORT = "SELECT MAX(at), COUNT(*) FROM known WHERE watched = :version AND cohort = :cohort"
+_CHANGE = "id, cohort, prediction, probabilities, label, places, counted"
+COHORT_LABELS = f"""SELECT {_CHANGE} FROM known
+    WHERE watched = :version AND cohort = :cohort AND label_at IS NOT NULL ORDER BY id"""
+STALE = f"""SELECT {_CHANGE} FROM known
+    WHERE watched = :version AND cohort < :cohort AND is_stale = 1 ORDER BY cohort, id"""
+COUNTED_LOSS = "UPDATE known SET counted = ?, is_stale = NULL WHERE id = ?"
+WAITED = "SELECT at, label_at FROM known WHERE watched = :version AND cohort >= :cohort"
 CAME_LABELS = "INSERT INTO came (id, at, seq, label) VALUES (?, ?, ?, ?)"
 TOUCHED = "INSERT INTO touched SELECT DISTINCT id FROM came"
 
@@ -47,6 +69,7 @@ COUNT_LABELS = """SELECT COUNT(before), COUNT(CASE WHEN before <> label THEN 1 E
     SELECT label, LAG(label) OVER (PARTITION BY id ORDER BY at, seq) AS before
     FROM labels WHERE id IN (SELECT id FROM touched))"""
 
+_STALE = "UPDATE known SET is_stale = 1 WHERE cohort IS NOT NULL AND id IN (SELECT id FROM touched)"
 TAKE_ANSWERS = (
     "INSERT OR IGNORE INTO versions SELECT DISTINCT version FROM came",
     """INSERT INTO known (id, at, seq, version, role, prediction, probabilities)
@@ -57,6 +80,7 @@ TAKE_ANSWERS = (
     """INSERT INTO newest (id, at, seq, inputs) SELECT id, at, seq, inputs FROM came WHERE true ORDER BY seq
         ON CONFLICT (id) DO UPDATE SET at = excluded.at, seq = excluded.seq, inputs = excluded.inputs
         WHERE excluded.at >= newest.at""",
+    _STALE,
 )
 TAKE_LABELS = (
     "INSERT INTO labels (id, at, seq, label) SELECT id, at, seq, label FROM came",
@@ -64,6 +88,7 @@ TAKE_LABELS = (
     """UPDATE known SET (label, label_at) = (
             SELECT label, at FROM labels WHERE labels.id = known.id ORDER BY at DESC, seq DESC LIMIT 1)
         WHERE id IN (SELECT id FROM touched)""",
+    _STALE,
 )
 PRUNE = """DELETE FROM newest WHERE (at, seq) < (
     SELECT at, seq FROM newest ORDER BY at DESC, seq DESC LIMIT 1 OFFSET :last)"""

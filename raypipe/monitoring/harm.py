@@ -70,6 +70,18 @@ class Release:
         return cls(n_wrong / n, min(_MOST, known + budget.tolerance))
 
     @classmethod
+    def of_slice(cls, total: float, n: int, budget: Budget, *, n_slices: int, is_wrong: bool) -> Release:
+        """Return the release of one of some slices, from the total loss of its `n` graded rows, n > 0.
+
+        Its share of what the graded rows may hide is one of `n_slices`. Losses other than 0 and 1, where
+        `is_wrong` is false, are bounded by their number alone (Hoeffding 1963).
+        """
+        delta = budget.delta / n_slices
+        unknown = math.sqrt(math.log(1 / delta) / (2 * n))
+        known = upper_bound(round(total), n, delta=delta) if is_wrong else total / n + unknown
+        return cls(total / n, min(_MOST, known + budget.tolerance))
+
+    @classmethod
     def of_losses(cls, losses: Floats, budget: Budget) -> Release:
         """Return the release of a version by any losses in [0, 1] of its graded rows."""
         known = bounded_upper_bound(losses, delta=budget.delta)

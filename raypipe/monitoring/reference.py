@@ -9,7 +9,7 @@ one is counted. The last bin of every column counts its missing values: null, Na
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, assert_never
@@ -122,6 +122,10 @@ class Reference:
     @property
     def inputs(self) -> tuple[Column, ...]:
         return tuple(one.column for one in self.columns)
+
+    def only(self, names: Collection[str]) -> Reference:
+        """Return the reference of some columns; those that it has not are passed over."""
+        return Reference(tuple(one for one in self.columns if one.column.name in names))
 
     def to_json(self) -> dict[str, Json]:
         return {"format": FORMAT, "columns": [one.to_json() for one in self.columns]}

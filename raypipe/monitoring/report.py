@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
+
+import msgspec
 
 from raypipe.core.ids import Json
 
@@ -25,6 +27,130 @@ class FeatureDrift:
     unseen_ratio: float
     """The share of rows with a category that no training row had, or a number outside their range."""
     drifted: bool
+
+
+@dataclass(frozen=True)
+class ColumnEvidence:
+    """The evidence that a column of the answered rows has drifted over a version's life; logs are natural.
+
+    While nothing drifts, `log_evidence` ever reaches `log_needed` with a bounded probability, all columns
+    and all looks together. `psi`, `ks` and `n_rows` are of the rows since the loudest test began.
+    """
+
+    column: str
+    psi: float | None
+    ks: float | None
+    n_rows: int
+    log_evidence: float
+    log_needed: float
+    """What one column alone needs; of several together, each needs less (e-BH)."""
+    log_recent: float
+    """Of the fast detector, which promises only how seldom it is wrong on average."""
+    drifted: bool
+    changed: bool
+    """What the fast detector says."""
+    n_alike: float
+    """How many rows in a row tell as much as one."""
+
+    @property
+    def nearness(self) -> float:
+        """How far the evidence is on the way to an alarm, from 0 to 1."""
+        return min(1.0, max(0.0, self.log_evidence / self.log_needed))
+
+
+@dataclass(frozen=True)
+class HarmEvidence:
+    """The evidence that a version's answers, or a slice of them, are worse than at release; logs are natural.
+
+    The loss is 1 for a wrong class and 0 for the right one, or, of an amount, its error's rank among those of
+    the graded rows, 1/2 on average at release. While the mean stays within `bound`, `log_evidence` ever
+    reaches `log_needed` with a bounded probability.
+    """
+
+    of: str
+    """A slice, such as `colour = red`; empty for all answers."""
+    n_labels: int
+    loss: float | None
+    """The mean of all labels of matured answers; None without any."""
+    at_release: float
+    bound: float
+    log_evidence: float
+    log_needed: float
+    log_recent: float
+    log_recent_needed: float
+    harmed: bool
+    changed: bool
+    """What the fast detector says, which promises only how seldom it is wrong on average."""
+
+    @property
+    def nearness(self) -> float:
+        """How far the evidence is on the way to an alarm, from 0 to 1."""
+        return min(1.0, max(0.0, self.log_evidence / self.log_needed))
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Answers that were taken together; the bounds are the mean loss, were missing labels right, or wrong."""
+
+    last_at: datetime
+    n_answers: int
+    n_labelled: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Matured:
+    """The answers that are as old as labels take, in all and by cohort, the newest last."""
+
+    n_answers: int
+    n_labelled: int
+    low: float | None
+    """The mean loss, were all missing labels to say that the answer was right; None without answers."""
+    high: float | None
+    """The mean loss, were all missing labels to say that it was wrong."""
+    mature_after_s: float | None
+    ever_labelled_ratio: float
+    """The estimated share of answers that ever get a label."""
+    delay_p50_s: float | None
+    delay_p95_s: float | None
+    """Of the labels that ever come, those still on their way counted in."""
+    cohorts: tuple[Cohort, ...] = ()
+
+
+@dataclass(frozen=True)
+class EstimatedQuality:
+    """A loss of the newest answers that was not measured, with a 95% interval; it informs and never decides.
+
+    `loss` is `error`, the share of wrong classes, or `mae`.
+    """
+
+    loss: str
+    value: float
+    low: float
+    high: float
+    basis: Literal["estimated", "estimated and corrected"]
+    n_rows: int
+    n_labels: int
+    """Of those rows, which corrected the estimate; 0 where nothing did."""
+    measured: float | None
+    """The mean of the labels that have come for the same rows, to check the estimate by."""
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What is known of the serving version over its whole life."""
+
+    n_rows: int
+    """Answered rows that were counted, each id once."""
+    inputs: tuple[ColumnEvidence, ...] = ()
+    outputs: tuple[ColumnEvidence, ...] = ()
+    """The answers' own distribution, compared with that on graded rows."""
+    harm: HarmEvidence | None = None
+    """None where the version keeps no graded rows."""
+    slices: tuple[HarmEvidence, ...] = ()
+    matured: Matured | None = None
+    estimated: EstimatedQuality | None = None
 
 
 @dataclass(frozen=True)
@@ -87,10 +213,12 @@ class WindowReport:
     """None while the serving version has fewer labelled rows than `min_labels`."""
     drift: tuple[FeatureDrift, ...]
     labels: LabelCounts
+    signals: Signals | None = None
+    """None where the version keeps nothing to compare with."""
 
     @property
     def drifted(self) -> tuple[str, ...]:
-        """The columns that have drifted, the furthest first."""
+        """The inputs that have drifted, the furthest first."""
         found = sorted((one for one in self.drift if one.drifted), key=lambda one: -(one.psi or 0.0))
         return tuple(one.column for one in found)
 
@@ -104,6 +232,7 @@ class WindowReport:
             "quality": None if self.quality is None else asdict(self.quality),
             "drift": [asdict(one) for one in self.drift],
             "labels": asdict(self.labels),
+            "signals": msgspec.to_builtins(self.signals),
         }
 
     @classmethod
@@ -118,6 +247,7 @@ class WindowReport:
                 "quality": _quality(fields["quality"]),
                 "drift": tuple(FeatureDrift(**one) for one in drift),
                 "labels": LabelCounts(**fields["labels"]),
+                "signals": msgspec.convert(fields.get("signals"), Signals | None),
             }
         )
 

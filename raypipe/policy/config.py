@@ -12,7 +12,7 @@ from raypipe.policy.cron import CronError, next_time, parse_cron
 from raypipe.policy.rollout import RolloutSettings
 
 Mode = Literal["auto", "approve", "manual"]
-DriftPolicy = Literal["off", "alert", "retrain"]
+Response = Literal["off", "alert", "retrain"]
 DAY_S = 86_400.0
 
 
@@ -25,7 +25,9 @@ class TriggerSettings(Settings):
     """Labels that have come since the last retrain."""
     quality_bound: Annotated[float, Field(allow_inf_nan=False)] | None = None
     """A bound on live quality, lower or upper as the metric asks, that the whole 95% interval is beyond."""
-    drift: DriftPolicy = "alert"
+    harm: Response = "retrain"
+    """What follows when matured labels show that answers are surely worse than at release."""
+    drift: Response = "alert"
     """What follows when an input's values drift: drift alone need not do harm."""
 
     @field_validator("schedule")

@@ -84,7 +84,8 @@ class Counters:
 class Endpoint:
     """Answers for one pipeline in one replica.
 
-    `replica` names the replica and its start uniquely; ids of predictions begin with it.
+    `replica` names the replica and its start uniquely; ids of predictions begin with it. `monitored` returns
+    what the controller measured last, for the status.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Endpoint:
         replica: str,
         spec_id: str = "",
         timer: Timer = time.perf_counter,
+        monitored: Callable[[], Json] = lambda: None,
     ) -> None:
         self.name = name
         self.settings = settings
@@ -107,6 +109,7 @@ class Endpoint:
         self._replica = replica
         self._spec_id = spec_id
         self._timer = timer
+        self._monitored = monitored
         self._counters = Counters()
         self._numbers = count()
         self._started_at = clock.now()
@@ -189,6 +192,7 @@ class Endpoint:
             "capture": self._capture.state().to_json(),
             "canary": None if served.canary is None else served.canary.to_json(),
             "refused": None if refusal is None else refusal.to_json(),
+            "monitoring": self._monitored(),
         }
         return Reply(200, _encode(state))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from raypipe.core.files import storage_errors, write_json
 from raypipe.core.ids import Json
+from raypipe.monitoring.graded import MAX_GRADED, Answered, Graded, graded, write_graded
 from raypipe.monitoring.reference import Reference, write_reference
 from raypipe.processing.rules import as_config
 from raypipe.processing.stored import write_transform
@@ -54,6 +55,8 @@ class Package:
     profile: Profile | None = None
     """Of the training rows; made anew where it is not given."""
     importance: Importance | None = None
+    slices: Collection[str] = ()
+    """Columns by whose values the version is graded too; those that are no inputs are passed over."""
     imported_from: str = ""
     """The file that the model was made elsewhere as; empty for one that was learned here."""
 
@@ -70,10 +73,12 @@ def write_package(folder: Path, package: Package) -> None:
     write_json(folder / SETTINGS_NAME, package.settings)
     if package.importance is not None:
         write_json(folder / IMPORTANCE_NAME, package.importance.to_json())
-    write_reference(folder, _reference(package))
+    reference = _reference(package)
+    write_reference(folder, reference)
     model = load_model(folder / MODEL_FOLDER, package.candidate.format)
-    rows = golden_rows(package.split.test, package.transform.inputs)
-    write_golden(Predictor(package.transform, package.task, model), rows, folder)
+    predictor = Predictor(package.transform, package.task, model)
+    write_golden(predictor, golden_rows(package.split.test, package.transform.inputs), folder)
+    write_graded(folder, _graded(package, predictor, reference.only(package.slices)))
     with storage_errors(folder):
         (folder / PROCESSING_NAME).write_text(as_config(package.transform), encoding="utf-8")
         (folder / CARD_NAME).write_text(render_card(_card(package, _example(folder))), encoding="utf-8")
@@ -100,6 +105,15 @@ def _reference(package: Package) -> Reference:
     inputs = package.transform.inputs
     names = [column.name for column in inputs]
     return Reference.of(package.profile or Profile.of_table(package.split.train, names), inputs)
+
+
+def _graded(package: Package, predictor: Predictor, sliced: Reference) -> Graded:
+    test = package.split.test
+    step = -(-test.num_rows // MAX_GRADED)
+    rows = test.take(list(range(0, test.num_rows, step))) if step > 1 else test
+    raw = predictor.model.predict(predictor.transform.transform_table(rows))
+    target = package.task.encode(rows[package.task.label])
+    return graded(package.task, Answered(raw, target), rows, sliced)
 
 
 def _card(package: Package, example: Mapping[str, Json]) -> ModelCard:

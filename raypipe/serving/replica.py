@@ -10,6 +10,7 @@ from raypipe.registry.store import Registry
 from raypipe.serving.app import EndpointApp
 from raypipe.serving.capture import open_capture
 from raypipe.serving.endpoint import Endpoint
+from raypipe.serving.monitored import Monitored
 from raypipe.serving.operator import Operator
 from raypipe.serving.releases import Releases
 from raypipe.serving.spec import EndpointSpec
@@ -34,6 +35,7 @@ def build_app(spec: EndpointSpec, replica: str, clock: Clock) -> EndpointApp:
         clock=clock,
         replica=replica,
         spec_id=spec.id,
+        monitored=Monitored(spec.folder).read,
     )
     releases = Releases(Registry(Home(spec.home).registry_url, clock), spec.folder)
     operators = Guard(spec.operator_token_file, clock, "this path is the operator's")

@@ -15,6 +15,9 @@ A window must be longer than the resemblance lasts, or part of it goes unseen.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -33,3 +36,39 @@ def n_alike(windows: npt.ArrayLike) -> float:
     statistic = float(((counted - expected) ** 2 / expected).sum())
     degrees = (counted.shape[0] - 1) * (counted.shape[1] - 1)
     return float(max(1.0, statistic / degrees))
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """How much counts scatter over windows of equally many rows; parts add up.
+
+    >>> round((Scatter.of([200, 800]) + Scatter.of([400, 600])).n_alike, 1)
+    95.2
+    """
+
+    n_windows: int = 0
+    totals: tuple[int, ...] = ()
+    squares: tuple[int, ...] = ()
+    """Of the counts of each bin, summed over the windows."""
+
+    @classmethod
+    def of(cls, counted: Sequence[int]) -> Scatter:
+        """Return the scatter of one window."""
+        return cls(1, tuple(counted), tuple(n * n for n in counted))
+
+    def __add__(self, other: Scatter) -> Scatter:
+        """Return the scatter of the windows of both."""
+        if not self.n_windows or not other.n_windows:
+            return self if self.n_windows else other
+        pairs = zip(self.totals, other.totals, strict=True), zip(self.squares, other.squares, strict=True)
+        totals, squares = (tuple(a + b for a, b in one) for one in pairs)
+        return Scatter(self.n_windows + other.n_windows, totals, squares)
+
+    @property
+    def n_alike(self) -> float:
+        """What `n_alike` gives for the windows."""
+        seen = [(n, square) for n, square in zip(self.totals, self.squares, strict=True) if n]
+        if self.n_windows < 2 or len(seen) < 2:
+            return 1.0
+        statistic = sum(self.n_windows * square / n - n for n, square in seen)
+        return max(1.0, statistic / ((self.n_windows - 1) * (len(seen) - 1)))

@@ -63,6 +63,8 @@ class Bets:
     def of(cls, losses: npt.ArrayLike, p: float) -> Bets:
         """Bet on losses, shape (n,), each in [0, 1]; raises ValueError for another one, also for NaN."""
         values = np.asarray(losses, np.float64)
+        if not len(values):
+            return cls.none(p)
         if not ((values >= 0) & (values <= 1)).all():
             raise ValueError(f"losses must lie in [0, 1]. Got {values.min()} to {values.max()}.")
         distinct, counts = np.unique(values, return_counts=True)
@@ -75,6 +77,11 @@ class Bets:
             raise SchemaError(f"Bets to add must be against one mean. Got {self.p} and {other.p}.")
         logs = tuple(a + b for a, b in zip(self.log_wealth, other.log_wealth, strict=True))
         return Bets(self.p, self.n + other.n, self.total + other.total, logs)
+
+    def __sub__(self, other: Bets) -> Bets:
+        """Return the bets without rows that were counted; raises SchemaError for another mean."""
+        logs = tuple(-one for one in other.log_wealth)
+        return self + Bets(other.p, -other.n, -other.total, logs)
 
     @property
     def mean(self) -> float | None:

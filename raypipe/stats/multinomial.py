@@ -55,7 +55,7 @@ _NEARLY_ONE = 1.0 - 1e-9
 
 
 def radius(
-    *, n_bins: int, n_reference: int, delta: float, tolerance: float = 0.0, n_choices: float = 1.0
+    *, n_bins: int, n_reference: float, delta: float, tolerance: float = 0.0, n_choices: float = 1.0
 ) -> float:
     """Return the KL divergence, in nats, up to which a distribution belongs to the null hypothesis.
 

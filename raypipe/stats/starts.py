@@ -50,6 +50,11 @@ class Started(Generic[Part]):
         grown = tuple((start, part + window) for start, part in self.parts if is_alive(start, n))
         return Started(n + 1, (*grown, (n, window)))
 
+    def with_more(self, window: int, part: Part) -> Started[Part]:
+        """Return the tests with more of what a window of before counts, in those that counted it."""
+        grown = tuple((start, one + part if start <= window else one) for start, one in self.parts)
+        return Started(self.n_windows, grown)
+
     @property
     def starts(self) -> tuple[int, ...]:
         return tuple(start for start, _ in self.parts)

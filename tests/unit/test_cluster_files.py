@@ -122,6 +122,23 @@ def test_the_dashboard_groups_by_tags_that_exist() -> None:
         assert not grouped or set(grouped[1].split(", ")) <= tags[name]
 
 
+def test_grafana_shows_the_dashboard_beside_rays_own() -> None:
+    """As Ray writes its own: a fixed uid, the source of data as a variable, panels that stand alone."""
+    ours = json.loads((CLUSTER / "grafana-dashboard.json").read_text())
+    base = metrics_folder() / "dashboards" / "serve_grafana_dashboard_base.json"
+    rays = json.loads(base.read_text())
+    assert ours["uid"] == "raypipe" != rays["uid"]
+    assert f"rayVersion:{version('ray')}" in ours["tags"]
+    assert isinstance(ours["rayMeta"], list) and set(map(type, ours["rayMeta"])) == {str}
+    data, *_ = rays["templating"]["list"]
+    assert (data["name"], data["type"], data["query"]) == ("datasource", "datasource", "prometheus")
+    [own] = [one for one in ours["templating"]["list"] if one["type"] == "datasource"]
+    assert (own["name"], own["query"]) == (data["name"], data["query"])
+    for panel in ours["panels"]:
+        assert {one["datasource"]["uid"] for one in panel["targets"]} == {"${datasource}"}
+        assert panel["fieldConfig"]["defaults"]["unit"]
+
+
 def test_panels_do_not_overlap() -> None:
     panels = json.loads((CLUSTER / "grafana-dashboard.json").read_text())["panels"]
     cells = [

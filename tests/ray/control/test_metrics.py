@@ -38,6 +38,7 @@ from raypipe.serving import client
 from raypipe.serving.on_ray import deploy
 from raypipe.serving.pointer import write_pointer
 from raypipe.serving.spec import EndpointSpec
+from raypipe.testing.monitoring import some_signals
 from raypipe.testing.serving import write_tiny_version
 
 home, port, wanted = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
@@ -57,7 +58,8 @@ at = datetime(2026, 1, 1, tzinfo=UTC)
 record(Registry(config.root.registry_url, SystemClock()), "tiny", RetrainLost(at, "tiny-retrain-1"))
 drift = (FeatureDrift("amount", 0.5, 0.1, 1000, 0.0, 0.0, True),)
 quality = LiveQuality("auc", 0.75, 0.7, 0.8, 400, 0, ())
-report = WindowReport(at, "v1", 1000, 400, quality, drift, LabelCounts(n_predictions=1200))
+counts = LabelCounts(n_predictions=1200)
+report = WindowReport(at, "v1", 1000, 400, quality, drift, counts, some_signals())
 write_json(config.folder.window, report.to_json())
 
 folder = tempfile.mkdtemp(prefix="rp", dir="/tmp")
@@ -135,6 +137,11 @@ def test_the_live_quality_with_its_interval(page: dict[tuple[str, str], float]) 
 def test_drift_by_column(page: dict[tuple[str, str], float]) -> None:
     assert value(page, "ray_raypipe_drift_psi", 'pipeline="tiny"', 'column="amount"') == 0.5
     assert value(page, "ray_raypipe_drifted_columns") == 1
+
+
+def test_signals_with_what_is_estimated_marked_so(page: dict[tuple[str, str], float]) -> None:
+    assert value(page, "ray_raypipe_harm_nearness", 'slice="car = bus"') == 1.0
+    assert value(page, "ray_raypipe_estimated_loss", 'loss="error"', 'basis="estimated"') == 0.11
 
 
 def test_rows_and_labels(page: dict[tuple[str, str], float]) -> None:

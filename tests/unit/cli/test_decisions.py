@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from raypipe.cli.decisions import window_lines
+from raypipe.cli.signals import window_lines
 from raypipe.config.load import load_config
 from raypipe.control.events import (
     ControllerStarted,
@@ -26,14 +26,26 @@ from raypipe.control.events import (
 from raypipe.control.ledger import read_facts, record
 from raypipe.core.errors import RegistryError, UnknownVersion
 from raypipe.core.files import write_json
-from raypipe.monitoring.report import FeatureDrift, LabelCounts, LiveQuality, WindowReport
+from raypipe.monitoring.report import (
+    ColumnEvidence,
+    FeatureDrift,
+    LabelCounts,
+    LiveQuality,
+    Signals,
+    WindowReport,
+)
 from raypipe.registry.store import Registry
 from raypipe.testing import FakeClock
+from raypipe.testing.monitoring import some_signals
 
 Command = Callable[..., Any]
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 DECISION = "credit-retrain-1"
 QUALITY = LiveQuality("accuracy", 0.61, 0.57, 0.65, 500, 0, ())
+EVIDENCE = (
+    ColumnEvidence("age", 0.01, 0.02, 400, 2.0, 8.0, 1.0, False, True, 1.0),
+    ColumnEvidence("loan", 0.5, 0.3, 400, 90.0, 8.0, 99.0, True, True, 1.0),
+)
 WINDOW = WindowReport(
     AT,
     "v1",
@@ -46,6 +58,7 @@ WINDOW = WindowReport(
         FeatureDrift("empty", None, None, 0, 1.0, 0.0, False),
     ),
     LabelCounts(),
+    Signals(5_000, EVIDENCE),
 )
 WAITS: tuple[Fact, ...] = (
     ControllerStarted(AT, 9, controller=9),
@@ -115,9 +128,12 @@ def test_what_no_retrain_made_has_no_receipt(
 def test_watch_shows_the_newest_window(credit: Path, command: Command) -> None:
     write_json(load_config(credit).folder.window, WINDOW.to_json())
     lines = command("watch", str(credit), "--once").text.splitlines()
-    assert lines == list(window_lines(WINDOW))
+    assert lines[: len(list(window_lines(WINDOW)))] == list(window_lines(WINDOW))
+    assert "drift    alert" in "\n".join(lines)
     shown = command("watch", str(credit), "--once", "--json").json
+    outlook = shown.pop("outlook")
     assert WindowReport.from_json(shown) == WINDOW
+    assert [one["trigger"] for one in outlook["triggers"]] == ["harm", "drift"]
 
 
 def test_watch_says_that_nothing_was_measured_yet(credit: Path, command: Command) -> None:
@@ -132,10 +148,10 @@ def test_a_window_as_a_person_reads_it() -> None:
         "  live accuracy: 0.61 [0.57, 0.65] on 500 labels (measured)",
     ]
     assert [line.split() for line in lines[2:]] == [
-        ["column", "PSI", "missing"],
-        ["loan", "0.410", "12.5%", "drifted"],
-        ["age", "0.010", "0.0%"],
-        ["empty", "-", "100.0%"],
+        ["column", "PSI", "missing", "evidence"],
+        ["loan", "0.410", "12.5%", "100%", "drifted"],
+        ["age", "0.010", "0.0%", "25%", "changed,", "perhaps"],
+        ["empty", "-", "100.0%", "-"],
     ]
 
 
@@ -148,3 +164,13 @@ def test_quality_that_is_not_defined_is_no_number(quality: LiveQuality | None) -
 def test_a_score_without_an_interval_stands_alone() -> None:
     lines = list(window_lines(replace(WINDOW, quality=replace(QUALITY, low=None, high=None))))
     assert lines[1] == "  live accuracy: 0.61 on 500 labels (measured)"
+
+
+def test_what_is_measured_and_what_is_estimated_is_told_apart() -> None:
+    lines = [line.strip() for line in window_lines(replace(WINDOW, signals=some_signals()))]
+    assert "error: 0.11 [0.09, 0.13] on 1,200 rows (estimated); labels so far say 0.12" in lines
+    assert "no harm: mean loss 0.11 on 800 labels, 0.1 at release, evidence 25% (measured)" in lines
+    assert "harm of car = bus: mean loss 0.4 on 90 labels, 0.1 at release, evidence 100% (measured)" in lines
+    [bounds] = [line for line in lines if "whatever missing labels say" in line]
+    assert bounds.startswith("loss between 0.088 and 0.288") and "80.0% of 1,000" in bounds
+    assert "answer.class: changed, perhaps, evidence 25% (measured)" in lines

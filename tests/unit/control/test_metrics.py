@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from raypipe.control import metrics
+from raypipe.control import metrics, signal_metrics
 from raypipe.control.events import Evidence, Fact, GateJudged, RetrainFailed, RetrainLost
 from raypipe.control.ledger import record
 from raypipe.control.metrics import MAX_COLUMNS, METRICS, VERDICTS, PipelineSamples, samples, verdict_of
@@ -20,6 +20,7 @@ from raypipe.monitoring.samples import Metric, Sample
 from raypipe.registry.store import Registry
 from raypipe.serving.metrics import METRICS as SERVING_METRICS
 from raypipe.testing import FakeClock
+from raypipe.testing.monitoring import some_signals
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 WINDOW = WindowReport(
@@ -33,6 +34,7 @@ WINDOW = WindowReport(
         FeatureDrift("car", None, None, 0, 0.0, 0.0, False),
     ),
     labels=LabelCounts(n_predictions=1200, n_labelled=400),
+    signals=some_signals(),
 )
 JUDGED = GateJudged(AT, "p-retrain-1", "v2", "v1", "pass", 300, controller=1)
 
@@ -48,6 +50,13 @@ def test_a_window() -> None:
     assert values(found, metrics.QUALITY_LOW) == {("auc",): 0.75}
     assert values(found, metrics.QUALITY_HIGH) == {("auc",): None}
     assert values(found, metrics.PSI) == {("age",): 0.3, ("car",): None}
+    assert values(found, signal_metrics.DRIFT_NEARNESS) == {("age",): 0.5}
+    assert values(found, signal_metrics.OUTPUT_PSI) == {("answer.class",): 0.1}
+    assert values(found, signal_metrics.HARM_NEARNESS) == {("",): 0.25, ("car = bus",): 1.0}
+    assert values(found, signal_metrics.LOSS_BOUND) == {(): 0.12}
+    assert values(found, signal_metrics.COVERAGE) == {(): 0.8}
+    assert values(found, signal_metrics.ESTIMATED) == {("error", "estimated"): 0.11}
+    assert {one.metric for one in found} == set(METRICS)
     assert values(found, metrics.DRIFTED) == {(): 1}
     assert values(found, metrics.STORED) == {(): 1200}
     assert values(found, metrics.LABELLED) == {(): 400}

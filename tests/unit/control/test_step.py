@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,6 +23,7 @@ from raypipe.control.actions import (
 )
 from raypipe.control.events import (
     POLICY,
+    AlertRaised,
     AlertSent,
     Approved,
     ChampionChanged,
@@ -29,6 +31,7 @@ from raypipe.control.events import (
     Event,
     Fact,
     GateJudged,
+    Harm,
     Promoted,
     PromotionFailed,
     Quality,
@@ -533,3 +536,34 @@ def test_a_month_of_minutes() -> None:
             failed = RetrainFailed(at, state.decision or "", "no", controller=EPOCH)
             state, _ = step(state, failed, live.settings)
     assert n_submitted == 30
+
+
+HARM = Harm(loss=0.3, at_release=0.1, bound=0.12, n_labels=900)
+
+
+def harmed(live: Live, harm: Harm | None = HARM, n_labels: int = 900) -> list[Action]:
+    return live.tell(WindowScored(live.now, live.state.champion or "", n_labels, None, (), harm))
+
+
+def test_harm_alone_retrains_and_says_why() -> None:
+    live = Live()
+    assert harmed(live, None) == []
+    [submit] = harmed(live)
+    assert isinstance(submit, SubmitRetrain)
+    assert (submit.reason, submit.evidence.harm) == ("harm", HARM)
+    assert any("0.1 at release" in fact.text for fact in live.ledger if isinstance(fact, AlertRaised))
+
+
+@pytest.mark.parametrize(
+    ("settings", "harm", "n_alerts"),
+    [
+        ({"triggers": {"harm": "alert"}}, HARM, 1),
+        ({"triggers": {"harm": "off"}}, HARM, 0),
+        ({}, replace(HARM, slices=("colour = red",)), 1),
+        ({"warm_up_labels": 901}, HARM, 1),
+    ],
+)
+def test_harm_that_is_only_told(settings: dict[str, Any], harm: Harm, n_alerts: int) -> None:
+    live = Live(settings)
+    assert harmed(live, harm) == []
+    assert sum(isinstance(fact, AlertRaised) for fact in live.ledger) == n_alerts

@@ -9,7 +9,8 @@ from raypipe.monitoring.config import DriftSettings, MonitoringSettings
 def test_defaults() -> None:
     settings = MonitoringSettings()
     assert (settings.window_rows, settings.window_labels) == (2_000, 500)
-    assert (settings.min_rows, settings.min_labels, settings.drift.psi) == (200, 100, 0.25)
+    assert (settings.min_rows, settings.min_labels) == (200, 100)
+    assert (settings.drift.alpha, settings.drift.tolerance) == (0.05, 0.02)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,7 @@ def test_what_cannot_be_is_refused(values: dict[str, object], message: str) -> N
         MonitoringSettings.model_validate(values)
 
 
-def test_the_bound_of_drift_is_positive() -> None:
-    with pytest.raises(ValidationError, match="greater than 0"):
-        DriftSettings(psi=0)
+@pytest.mark.parametrize("values", [{"alpha": 0}, {"tolerance": -0.1}, {"step_rows": 9}])
+def test_a_budget_of_drift_has_bounds(values: dict[str, float]) -> None:
+    with pytest.raises(ValidationError, match="greater than"):
+        DriftSettings.model_validate(values)

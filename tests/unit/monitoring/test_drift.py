@@ -15,7 +15,9 @@ from raypipe.core.errors import SchemaError
 from raypipe.data.profile import Profile
 from raypipe.data.schema import schema_columns
 from raypipe.monitoring.config import DriftSettings, MonitoringSettings
-from raypipe.monitoring.drift import MIN_SHARE, Counts, counts, drift, ks, psi
+from raypipe.monitoring.drift import MIN_SHARE, Counts, counts, counts_by_window, drift, ks, psi
+from raypipe.monitoring.drift_evidence import Budget
+from raypipe.monitoring.life import Life
 from raypipe.monitoring.reference import Reference
 from raypipe.monitoring.report import FeatureDrift
 
@@ -32,7 +34,10 @@ def drift_of(
 ) -> FeatureDrift:
     reference = reference_of(pa.table({"x": pa.array(training, type)}))
     table = pa.table({"x": pa.array(live, type)})
-    [found] = drift(reference, counts(reference, table), settings)
+    life = Life().after(reference, table, settings.drift.step_rows)
+    budget = Budget(settings.drift.alpha, tolerance=settings.drift.tolerance)
+    drifted = {one.column for one in life.evidence(reference, budget) if one.drifted}
+    [found] = drift(reference, counts(reference, table), drifted)
     return found
 
 
@@ -93,17 +98,11 @@ def test_a_shift_of_one_deviation_drifts() -> None:
     assert found.n_rows == 2_000
 
 
-def test_the_bound_is_the_settings() -> None:
+def test_what_is_harmless_is_the_settings() -> None:
     live = normal(2_000, 1, centre=0.4)
-    assert not drift_of(normal(20_000, 0), live).drifted
-    assert drift_of(
-        normal(20_000, 0), live, settings=MonitoringSettings(drift=DriftSettings(psi=0.1))
-    ).drifted
-
-
-def test_a_tiny_window_never_drifts() -> None:
-    assert not drift_of(normal(20_000, 0), normal(199, 1, centre=9.0)).drifted
-    assert drift_of(normal(20_000, 0), normal(200, 1, centre=9.0)).drifted
+    assert drift_of(normal(20_000, 0), live).drifted
+    tolerant = MonitoringSettings(drift=DriftSettings(tolerance=0.25))
+    assert not drift_of(normal(20_000, 0), live, settings=tolerant).drifted
 
 
 @pytest.mark.parametrize("type", [pa.float64(), pa.string(), pa.bool_(), pa.timestamp("us", "UTC")])
@@ -187,3 +186,19 @@ def test_counts_of_parts_add_up(values: list[float | None], cut: int) -> None:
 def test_counts_by_two_references_do_not_add() -> None:
     with pytest.raises(SchemaError, match="by one reference"):
         _ = Counts(((1, 2),)) + Counts(((1, 2, 3),))
+
+
+@given(st.lists(st.integers(0, 3), max_size=30), st.lists(st.none() | st.floats(), min_size=30, max_size=30))
+def test_windows_are_counted_as_one_by_one(steps: list[int], values: list[float | None]) -> None:
+    reference = reference_of(pa.table({"x": [0.0, 1.0, 2.0, 3.0], "c": list("abca")}))
+    window = np.cumsum([0, *steps])[: len(steps)] if steps else np.zeros(0, np.int64)
+    table = pa.table(
+        {
+            "x": pa.array(values[: len(steps)], pa.float64()),
+            "c": pa.array([None if v is None else f"{v}"[:1] for v in values[: len(steps)]], pa.string()),
+        }
+    )
+    found = counts_by_window(reference, table, window)
+    assert len(found) == (int(window.max()) + 1 if steps else 0)
+    for nth, counted in enumerate(found):
+        assert counted == counts(reference, table.filter(pa.array(window == nth)))

@@ -30,19 +30,25 @@ from raypipe.data.profile import Profile
 from raypipe.data.schema import schema_columns
 from raypipe.data.small_files import merge_small
 from raypipe.data.table import Write, commit, open_table
-from raypipe.monitoring.config import MonitoringSettings
+from raypipe.monitoring.config import DriftSettings, MonitoringSettings
 from raypipe.monitoring.fold import Fold
+from raypipe.monitoring.life import Life
 from raypipe.monitoring.reference import Reference
 from raypipe.monitoring.report import WindowReport
+from raypipe.monitoring.watch import Watch
 from raypipe.monitoring.window import measure
 from raypipe.testing import FakeClock
 from raypipe.training.task import Task
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+LATER = NOON + timedelta(hours=1)
 TASK = Task("classification", "outcome", ("bad", "good"), "accuracy")
-SETTINGS = MonitoringSettings(window_rows=4, window_labels=3, min_rows=2, min_labels=1)
+SETTINGS = MonitoringSettings(
+    window_rows=4, window_labels=3, min_rows=2, min_labels=1, drift=DriftSettings(step_rows=10)
+)
 TRAINING = pa.table({"x": [float(i % 10) for i in range(100)]})
 REFERENCE = Reference.of(Profile.of_table(TRAINING), schema_columns(TRAINING.schema))
+WATCH = Watch(TASK, REFERENCE)
 
 
 def answer(id: str, at_s: float, version: str = "v1", x: float = 1.0) -> PredictionRecord:
@@ -62,8 +68,10 @@ class Grown:
     folder: PipelineHome
     settings: MonitoringSettings = SETTINGS
     n_commits: int = field(default=0, init=False)
+    log: list[PredictionRecord] = field(default_factory=list)
 
     def answers(self, records: Sequence[PredictionRecord]) -> None:
+        self.log += records
         self._commit(self.folder.predictions, prediction_schema(), prediction_table(records))
 
     def labels(self, records: Sequence[LabelRecord]) -> None:
@@ -74,7 +82,7 @@ class Grown:
         commit(open_table(path, schema), path, Write(rows, f"c{self.n_commits}"), mode="append")
 
     def seen(self, fold: Fold, version: str = "v1") -> WindowReport:
-        captured = fold.read(version)
+        captured = fold.read(version, LATER)
         tables = captured.predictions, captured.labels
         return self._report(*tables, version, counts=captured.counts)
 
@@ -85,7 +93,17 @@ class Grown:
         return measure(REFERENCE, TASK, predictions, labels, self.settings, version=version, at=NOON, **given)  # type: ignore[arg-type]
 
     def fold(self) -> Fold:
-        return Fold(self.folder, self.settings)
+        return Fold(self.folder, self.settings, {"v1": WATCH, "v2": WATCH}.get)
+
+    def life(self, version: str) -> Life:
+        """Return what the log comes to, taken at once; nobody knows what v3 was trained on."""
+        first: dict[str, PredictionRecord] = {}
+        for one in self.log:
+            first.setdefault(one.id, one)
+        rows = [json.loads(one.inputs) for one in first.values() if one.version == version]
+        if version == "v3" or not rows:
+            return Life()
+        return Life().after(REFERENCE, pa.Table.from_pylist(rows), self.settings.drift.step_rows)
 
 
 @pytest.fixture
@@ -134,6 +152,7 @@ def test_a_fold_gives_what_the_whole_tables_give(
                     merge_small(grown.folder.predictions, FakeClock(), more_than=1)
         assert grown.seen(fold, version) == grown.whole(version)
         assert grown.seen(grown.fold(), version) == grown.whole(version)
+        assert fold.read(version, LATER).lives.counts == grown.life(version)
 
 
 def test_nothing_captured(grown: Grown) -> None:
@@ -149,7 +168,7 @@ def test_only_what_is_new_is_read(grown: Grown) -> None:
         assert fold.follow() == (number + 1, -1)
         for file in grown.folder.predictions.glob("*.parquet"):
             file.write_bytes(b"whoever reads this again fails")
-    assert fold.read("v1").counts.n_predictions == 5
+    assert fold.read("v1", LATER).counts.n_predictions == 5
 
 
 def test_what_is_known_already_moves_nothing(grown: Grown) -> None:
@@ -163,10 +182,10 @@ def test_what_is_known_already_moves_nothing(grown: Grown) -> None:
 def test_rows_that_were_removed_are_forgotten(grown: Grown) -> None:
     grown.answers([answer("a", 0), answer("b", 1)])
     fold = grown.fold()
-    assert fold.read("v1").counts.n_predictions == 2
+    assert fold.read("v1", LATER).counts.n_predictions == 2
     DeltaTable(str(grown.folder.predictions)).delete("id = 'a'")
-    assert fold.read("v1").predictions["id"].to_pylist() == ["b"]
-    assert fold.read("v1").counts.n_predictions == 1
+    assert fold.read("v1", LATER).predictions["id"].to_pylist() == ["b"]
+    assert fold.read("v1", LATER).counts.n_predictions == 1
 
 
 def test_entries_that_were_cleaned_up_are_read_from_the_checkpoint(grown: Grown) -> None:
@@ -179,7 +198,29 @@ def test_entries_that_were_cleaned_up_are_read_from_the_checkpoint(grown: Grown)
     for version in (1, 2, 3):
         (grown.folder.predictions / "_delta_log" / f"{version:020d}.json").unlink()
     assert grown.seen(fold) == grown.whole()
-    assert fold.read("v1").counts.n_predictions == 4
+    assert fold.read("v1", LATER).counts.n_predictions == 4
+
+
+def test_the_life_of_a_version_is_the_same_however_it_was_killed_or_lost(grown: Grown) -> None:
+    for number in range(7):
+        version = "v2" if number == 3 else "v1"
+        grown.answers([answer(f"r{number}-{i}", number, version, x=float(i)) for i in range(6)])
+        if number == 4:
+            grown.answers([answer("r0-0", number)])
+        if number % 2:
+            grown.fold().follow()
+    kept = grown.fold().read("v1", LATER).lives.counts
+    grown.folder.fold.unlink()
+    again = grown.fold().read("v1", LATER).lives.counts
+    assert kept == again == grown.life("v1")
+    assert (kept.n_rows, kept.drift.tests.n_windows) == (36, 3)
+
+
+def test_other_steps_are_counted_anew(grown: Grown) -> None:
+    grown.answers([answer(f"r{number}", number) for number in range(40)])
+    assert grown.fold().read("v1", LATER).lives.counts.drift.tests.n_windows == 4
+    grown.settings = SETTINGS.model_copy(update={"drift": DriftSettings(step_rows=20)})
+    assert grown.fold().read("v1", LATER).lives.counts == grown.life("v1")
 
 
 def test_a_longer_window_is_folded_anew_and_a_shorter_one_is_not(grown: Grown) -> None:

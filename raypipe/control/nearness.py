@@ -1,0 +1,155 @@
+"""How far each trigger is from asking for a retrain, and what else would have to pass first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from raypipe.control.state import State, Watching, cap_reached, rested, rests_until
+from raypipe.control.traffic import read_window
+from raypipe.core.clock import Clock
+from raypipe.core.files import write_json
+from raypipe.core.home import PipelineHome
+from raypipe.core.ids import Json
+from raypipe.monitoring.report import WindowReport
+from raypipe.policy.config import RetrainingSettings, TriggerSettings
+from raypipe.policy.cron import next_time
+from raypipe.stats.metrics import METRICS
+
+
+@dataclass(frozen=True)
+class Nearness:
+    """A trigger that is configured; `ratio` is how much of the way is done, from 0 to 1, if known."""
+
+    trigger: str
+    leads_to: str
+    """`retrain` or `alert`."""
+    ratio: float | None
+    text: str
+
+    def to_json(self) -> dict[str, Json]:
+        return {"trigger": self.trigger, "leads_to": self.leads_to, "ratio": self.ratio, "text": self.text}
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """Every trigger, and why none would start a retrain at this moment, if so."""
+
+    triggers: tuple[Nearness, ...]
+    held_by: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Json]:
+        return {"triggers": [one.to_json() for one in self.triggers], "held_by": list(self.held_by)}
+
+
+def outlook(
+    state: State, window: WindowReport | None, settings: RetrainingSettings, now: datetime
+) -> Outlook:
+    """Say what would start a retrain or an alert next; `window` is what was measured last."""
+    own = window if window is not None and window.version == state.champion else None
+    return Outlook(
+        (
+            *_quality(own, settings.triggers),
+            *_harm(own, settings.triggers),
+            *_labels(state, own, settings.triggers),
+            *_drift(own, settings.triggers),
+            *_schedule(state),
+        ),
+        tuple(_held_by(state, own, settings, now)),
+    )
+
+
+class OutlookFile:
+    """Keeps the newest outlook in the home, for the endpoint to show."""
+
+    def __init__(self, folder: PipelineHome, settings: RetrainingSettings, clock: Clock) -> None:
+        self._folder = folder
+        self._settings = settings
+        self._clock = clock
+        self._kept: Outlook | None = None
+
+    def keep(self, state: State) -> None:
+        """Write the outlook where it is another one; raises StorageError."""
+        found = outlook(state, read_window(self._folder), self._settings, self._clock.now())
+        if found != self._kept:
+            write_json(self._folder.outlook, found.to_json())
+            self._kept = found
+
+
+def _quality(window: WindowReport | None, triggers: TriggerSettings) -> Iterator[Nearness]:
+    bound = triggers.quality_bound
+    if bound is None:
+        return
+    found = window.quality if window is not None else None
+    if found is None or found.value is None:
+        yield Nearness("quality", "retrain", None, f"no live score yet; bound {bound:g}")
+        return
+    larger = METRICS[found.metric].larger_is_better
+    end = found.high if larger else found.low
+    best = found.value if end is None else end
+    away = best - bound if larger else bound - best
+    side = "above" if larger else "below"
+    where = f"{away:.3g} {side} its bound {bound:g}" if away >= 0 else f"beyond its bound {bound:g}"
+    text = f"the better end of live {found.metric}'s interval, {best:.4g}, is {where}"
+    yield Nearness("quality", "retrain", 1.0 if away < 0 else None, text)
+
+
+def _harm(window: WindowReport | None, triggers: TriggerSettings) -> Iterator[Nearness]:
+    if triggers.harm == "off":
+        return
+    signals = window.signals if window is not None else None
+    if signals is None or signals.harm is None:
+        yield Nearness("harm", triggers.harm, None, "nothing to compare with yet")
+        return
+    harm = signals.harm
+    loss = "no label has matured" if harm.loss is None else f"mean loss {harm.loss:.4g}"
+    text = f"{loss}, {harm.at_release:.4g} at release, harm above {harm.bound:.4g}"
+    yield Nearness("harm", triggers.harm, harm.nearness, text)
+    nearest = max(signals.slices, key=lambda one: one.nearness, default=None)
+    if nearest is not None:
+        yield Nearness("harm to a slice", "alert", nearest.nearness, f"nearest: {nearest.of}")
+
+
+def _labels(state: State, window: WindowReport | None, triggers: TriggerSettings) -> Iterator[Nearness]:
+    wanted = triggers.new_labels
+    if wanted is not None:
+        n = 0 if window is None else max(0, window.n_labels - state.n_labels)
+        yield Nearness("labels", "retrain", min(1.0, n / wanted), f"{n:,} of {wanted:,} new labels")
+
+
+def _drift(window: WindowReport | None, triggers: TriggerSettings) -> Iterator[Nearness]:
+    if triggers.drift == "off":
+        return
+    inputs = window.signals.inputs if window is not None and window.signals is not None else ()
+    nearest = max(inputs, key=lambda one: one.nearness, default=None)
+    if nearest is None:
+        yield Nearness("drift", triggers.drift, None, "too few rows yet")
+        return
+    psi = "" if nearest.psi is None else f", PSI {nearest.psi:.3f}"
+    yield Nearness("drift", triggers.drift, nearest.nearness, f"nearest: {nearest.column}{psi}")
+
+
+def _schedule(state: State) -> Iterator[Nearness]:
+    if state.schedule is None or state.schedule_from is None:
+        return
+    at = next_time(state.schedule, state.schedule_from)
+    if at is not None:
+        yield Nearness("schedule", "retrain", None, f"at {at:%Y-%m-%d %H:%M} UTC")
+
+
+def _held_by(
+    state: State, window: WindowReport | None, settings: RetrainingSettings, now: datetime
+) -> Iterator[str]:
+    if settings.mode == "manual":
+        yield "retraining.mode is manual: people start retrains"
+    if not isinstance(state.phase, Watching):
+        yield f"{state.decision} is under way"
+    until = rests_until(state, settings)
+    if until is not None and not rested(state, now, settings):
+        yield f"cool-down until {until.astimezone(UTC):%H:%M:%S} UTC"
+    if cap_reached(state, now, settings):
+        yield f"the day has had its {settings.max_per_day} retrains"
+    n_new = 0 if window is None else max(0, window.n_labels - state.n_labels)
+    if n_new < settings.warm_up_labels:
+        yield f"warm-up: {n_new:,} of {settings.warm_up_labels:,} labels, for quality, harm and drift"

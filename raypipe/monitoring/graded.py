@@ -1,0 +1,205 @@
+"""What a version answered to the rows that it was graded on: what live answers are compared with.
+
+Kept in the version's folder at registration: how often and by how much it was wrong, in all and by slice,
+which loss its own answers let expect, and the distribution of the answers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from raypipe.core.errors import ArtifactError, RaypipeError
+from raypipe.core.files import LOCAL_DISK, Disk, write_json
+from raypipe.core.ids import Json
+from raypipe.monitoring.drift import places
+from raypipe.monitoring.estimated import Expected
+from raypipe.monitoring.harm import MAX_RANKED, Budget, Release
+from raypipe.monitoring.quality import JudgedTask
+from raypipe.monitoring.reference import CategoryBins, NumberBins, Reference, ReferenceColumn
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+GRADED_NAME = "graded.json"
+FORMAT = 1
+MAX_GRADED = 20_000
+"""Of more test rows so many are graded, spread evenly over them."""
+CLASS, CONFIDENCE, VALUE = "answer.class", "answer.confidence", "answer.value"
+"""The columns of answers, beside those of inputs."""
+
+
+@dataclass(frozen=True)
+class Graded:
+    """A version's answers to graded rows."""
+
+    n_rows: int
+    n_wrong: int | None
+    """For classification; None for regression."""
+    errors: tuple[float, ...]
+    """For regression, absolute errors in increasing order, at most 2,000 of them; else empty."""
+    expected: Expected
+    """The loss to expect by what was answered: a wrong class, or the absolute error."""
+    answers: Reference
+    """The distribution of what was answered."""
+    slices: Mapping[str, tuple[tuple[int, float], ...]]
+    """For each sliced column, by its bins: rows, and their total loss (a wrong class, or an error's rank)."""
+
+    def release(self, budget: Budget) -> Release:
+        """Return what is no harm."""
+        import numpy as np
+
+        if self.n_wrong is not None:
+            return Release.of_classes(self.n_wrong, self.n_rows, budget)
+        return Release.of_amounts(np.array(self.errors), budget, seed=0)
+
+    def to_json(self) -> dict[str, Json]:
+        slices: dict[str, Json] = {name: [list(one) for one in bins] for name, bins in self.slices.items()}
+        return {
+            "format": FORMAT,
+            "n_rows": self.n_rows,
+            "n_wrong": self.n_wrong,
+            "errors": list(self.errors),
+            "expected": self.expected.to_json(),
+            "answers": self.answers.to_json(),
+            "slices": slices,
+        }
+
+    @classmethod
+    def from_json(cls, value: Json) -> Graded:
+        """Read what `to_json` wrote; raises ArtifactError for anything else."""
+        match value:
+            case {
+                "format": 1,
+                "n_rows": int(n_rows),
+                "n_wrong": int() | None as n_wrong,
+                "errors": [*errors],
+                "expected": expected,
+                "answers": answers,
+                "slices": {**slices},
+            }:
+                return cls(
+                    n_rows,
+                    n_wrong,
+                    msgspec.convert(errors, tuple[float, ...]),
+                    Expected.from_json(expected),
+                    Reference.from_json(answers),
+                    msgspec.convert(slices, dict[str, tuple[tuple[int, float], ...]]),
+                )
+            case _:
+                raise ArtifactError(f"Graded rows must be JSON of format {FORMAT}. Got {value!r:.200}.")
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Answers to graded rows, in their order: probabilities, shape (n, n_classes), or values, shape (n,)."""
+
+    raw: Floats
+    target: NDArray[np.int64] | Floats
+    """The code of the right class, or the right value."""
+
+
+def graded(task: JudgedTask, answered: Answered, rows: pa.Table, sliced: Reference) -> Graded:
+    """Grade a version's answers to rows, at least one; `sliced` are the columns whose bins are slices."""
+    import numpy as np
+
+    raw, target = answered.raw, answered.target
+    if task.kind == "classification":
+        confidences, losses = raw.max(axis=1), (raw.argmax(axis=1) != target).astype(np.float64)
+        expected, errors = Expected.of_confidences(confidences, losses), np.zeros(0)
+        names = [json.dumps(task.classes[code], ensure_ascii=False) for code in raw.argmax(axis=1)]
+        answers = answer_table(names, confidences)
+    else:
+        errors = np.abs(raw - target)
+        expected, answers = Expected.of_amounts(raw, errors), answer_table(None, raw)
+        losses = Release(0.5, 0.5, tuple(np.sort(errors).tolist())).ranks(errors)
+    return Graded(
+        n_rows=len(target),
+        n_wrong=int(losses.sum()) if task.kind == "classification" else None,
+        errors=_kept(errors),
+        expected=expected,
+        answers=_reference(answers),
+        slices={one.column.name: _by_bin(one, rows, losses) for one in sliced.columns},
+    )
+
+
+def answer_table(classes: Sequence[str] | None, numbers: Floats) -> pa.Table:
+    """Return answers as columns: classes as JSON with their confidences, or values alone."""
+    import pyarrow as pa
+
+    if classes is None:
+        return pa.table({VALUE: pa.array(numbers, pa.float64())})
+    return pa.table({CLASS: pa.array(classes, pa.string()), CONFIDENCE: pa.array(numbers, pa.float64())})
+
+
+def write_graded(folder: Path, found: Graded, disk: Disk = LOCAL_DISK) -> None:
+    """Write graded rows into the folder of a version about to be registered; raises StorageError."""
+    write_json(folder / GRADED_NAME, found.to_json(), disk)
+
+
+def read_graded(folder: Path) -> Graded | None:
+    """Read the graded rows of a version's folder; None where it has none, as versions of before.
+
+    Raises ArtifactError for a file that holds something else.
+    """
+    path = folder / GRADED_NAME
+    try:
+        return Graded.from_json(json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return None
+    except (RaypipeError, OSError, ValueError) as error:
+        raise ArtifactError(f"{path} cannot be read as graded rows ({error}); restore the folder.") from error
+
+
+def slice_name(one: ReferenceColumn, place: int) -> str:
+    """Return how a person names a bin of a column, such as `colour = red` or `age in (30, 40]`."""
+    name, bins = one.column.name, one.bins
+    if place == bins.n:
+        return f"{name} is missing"
+    match bins:
+        case NumberBins():
+            ends = (bins.minimum, *bins.edges)
+            if place == 0:
+                return f"{name} < {bins.minimum:g}"
+            if place == bins.n - 1:
+                return f"{name} > {ends[-1]:g}"
+            opens = "[" if place == 1 else "("
+            return f"{name} in {opens}{ends[place - 1]:g}, {ends[place]:g}]"
+        case CategoryBins():
+            if place < len(bins.own):
+                return f"{name} = {bins.own[place]}"
+            return f"{name} is {'another' if place == len(bins.own) else 'new'}"
+        case _:
+            return f"{name} is there"
+
+
+def _reference(answers: pa.Table) -> Reference:
+    from raypipe.data.profile import Profile
+    from raypipe.data.schema import schema_columns
+
+    return Reference.of(Profile.of_table(answers), schema_columns(answers.schema))
+
+
+def _by_bin(one: ReferenceColumn, rows: pa.Table, losses: Floats) -> tuple[tuple[int, float], ...]:
+    import numpy as np
+
+    at, n = places(one, rows), one.bins.n + 1
+    n_each, totals = np.bincount(at, minlength=n), np.bincount(at, weights=losses, minlength=n)
+    return tuple(zip(n_each.tolist(), totals.tolist(), strict=True))
+
+
+def _kept(errors: Floats) -> tuple[float, ...]:
+    import numpy as np
+
+    if len(errors) > MAX_RANKED:
+        errors = np.random.default_rng(0).choice(errors, MAX_RANKED, replace=False)
+    return tuple(np.sort(errors).tolist())

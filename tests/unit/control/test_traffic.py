@@ -1,0 +1,118 @@
+"""What the controller measures of captured rows: of a registered version, from the tables, told once."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from raypipe.control.traffic import CapturedTraffic, read_window, scored
+from raypipe.core.home import Home, PipelineHome
+from raypipe.data.captured import (
+    LabelRecord,
+    PredictionRecord,
+    label_schema,
+    label_table,
+    prediction_schema,
+    prediction_table,
+)
+from raypipe.data.profile import Profile
+from raypipe.data.schema import schema_columns
+from raypipe.data.table import Write, commit, open_table
+from raypipe.monitoring.config import HarmSettings, MonitoringSettings
+from raypipe.monitoring.graded import Answered, graded, write_graded
+from raypipe.monitoring.reference import Reference, write_reference
+from raypipe.registry.store import Registry
+from raypipe.testing import FakeClock
+from raypipe.testing.serving import TINY_TASK, register_tiny_version
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+SETTINGS = MonitoringSettings(harm=HarmSettings(mature_after_s=10.0))
+ROWS = pa.table({"amount": np.random.default_rng(0).normal(size=3_000)})
+REFERENCE = Reference.of(Profile.of_table(ROWS), schema_columns(ROWS.schema))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> PipelineHome:
+    return Home(tmp_path).pipeline("tiny")
+
+
+@pytest.fixture
+def registry(tmp_path: Path, folder: PipelineHome) -> Registry:
+    """Return a registry with v1, which was wrong on one graded row of ten."""
+    found = Registry(f"sqlite:///{tmp_path / 'r.db'}", FakeClock())
+    register_tiny_version(found, folder)
+    raw = np.tile([0.25, 0.75], (3_000, 1))
+    answered = Answered(raw, (np.arange(3_000) % 10 > 0).astype(np.int64))
+    write_reference(folder.model("v1"), REFERENCE)
+    write_graded(folder.model("v1"), graded(TINY_TASK, answered, ROWS, Reference(())))
+    return found
+
+
+def capture(folder: PipelineHome, start: int, n: int, *, wrong_ratio: float, shift: float = 0.0) -> None:
+    random = Random(start)
+    answers, labels = [], []
+    for i in range(start, start + n):
+        at = NOON + timedelta(seconds=i / 10)
+        inputs = json.dumps({"amount": random.gauss(shift, 1)})
+        answers.append(PredictionRecord(f"r{i}", at, "v1", "champion", inputs, "good", (0.25, 0.75)))
+        truth = "bad" if random.random() < wrong_ratio else "good"
+        labels.append(LabelRecord(f"r{i}", truth, at + timedelta(seconds=2)))
+    tables = (
+        (folder.predictions, prediction_schema(), prediction_table(answers)),
+        (
+            folder.labels,
+            label_schema(),
+            label_table(labels),
+        ),
+    )
+    for path, schema, rows in tables:
+        commit(open_table(path, schema), path, Write(rows, f"from-{start}"), mode="append")
+
+
+def test_a_healthy_version_and_one_that_does_harm_on_drifted_inputs(
+    folder: PipelineHome, registry: Registry
+) -> None:
+    traffic = CapturedTraffic(folder, registry, SETTINGS)
+    capture(folder, 0, 1_000, wrong_ratio=0.1)
+    late = NOON + timedelta(minutes=10)
+    healthy = traffic.measure("v1", late)
+    assert healthy is not None and healthy.harm is None and healthy.drifted == ()
+    assert traffic.measure("v1", late) is None, "nothing has come, and nothing ripens"
+    capture(folder, 1_000, 600, wrong_ratio=0.4, shift=1.0)
+    harmed = traffic.measure("v1", late)
+    assert harmed is not None and harmed.drifted == ("amount",)
+    assert harmed.harm is not None
+    assert (harmed.harm.at_release, harmed.harm.n_labels, harmed.harm.slices) == (0.1, 1_600, ())
+    report = read_window(folder)
+    assert report is not None and scored(report) == harmed
+    assert report.signals is not None and report.signals.estimated is not None
+    assert report.signals.estimated.basis == "estimated and corrected"
+    again = CapturedTraffic(folder, registry, SETTINGS).measure("v1", late)
+    assert again == harmed, "a controller that takes over sees the very same"
+
+
+def test_answers_are_taken_when_they_ripen_though_nothing_comes(
+    folder: PipelineHome, registry: Registry
+) -> None:
+    traffic = CapturedTraffic(folder, registry, SETTINGS)
+    capture(folder, 0, 200, wrong_ratio=0.1)
+    early = NOON + timedelta(seconds=19.8)
+    assert traffic.measure("v1", early) is not None
+    assert matured(folder) == 0
+    assert traffic.measure("v1", early) is None
+    assert traffic.measure("v1", early + timedelta(seconds=1)) is not None
+    assert matured(folder) == 100
+    assert traffic.measure("v1", early + timedelta(seconds=10.1)) is not None
+    assert matured(folder) == 200
+
+
+def matured(folder: PipelineHome) -> int:
+    report = read_window(folder)
+    assert report is not None and report.signals is not None and report.signals.matured is not None
+    return report.signals.matured.n_answers
