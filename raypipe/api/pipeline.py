@@ -90,7 +90,13 @@ class Pipeline:
         if self.config.cluster.address is not None:
             return None
         self._check_port()
-        return daemon.start(self.config.root, self.config.cluster, clock=self._clock, progress=self._progress)
+        return daemon.start(
+            self.config.root,
+            self.config.cluster,
+            body_timeout_s=self.config.serving.body_timeout_s,
+            clock=self._clock,
+            progress=self._progress,
+        )
 
     def ingest(self) -> DataVersion:
         """Read what is new at the sources, and return the data version of all they hold; needs no Ray.

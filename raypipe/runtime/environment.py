@@ -32,16 +32,26 @@ def token_environment(token_file: Path) -> dict[str, str]:
 
 
 def cluster_environment(
-    *, id: str, folder: Path, token_file: Path, ports: Ports, n_cpus: int, haproxy: bool
+    *,
+    id: str,
+    folder: Path,
+    token_file: Path,
+    ports: Ports,
+    n_cpus: int,
+    body_timeout_s: float,
+    haproxy: bool,
 ) -> dict[str, str]:
-    """Return the variables of a new Ray; `haproxy` says whether its wheel is there."""
+    """Return the variables of a new Ray; `haproxy` says whether its wheel is there.
+
+    `body_timeout_s` is how long a request may take to come.
+    """
     return {
         MARK: id,
         **loopback_environment(),
         **token_environment(token_file),
         **_ray(ports),
         **_serve(ports),
-        **(_haproxy(folder / "haproxy", ports, n_cpus) if haproxy else {}),
+        **(_haproxy(folder / "haproxy", ports, n_cpus, body_timeout_s) if haproxy else {}),
     }
 
 
@@ -82,7 +92,7 @@ def _serve(ports: Ports) -> dict[str, str]:
     }
 
 
-def _haproxy(folder: Path, ports: Ports, n_cpus: int) -> dict[str, str]:
+def _haproxy(folder: Path, ports: Ports, n_cpus: int, body_timeout_s: float) -> dict[str, str]:
     """HAProxy in front of the replicas: ten times the requests per second of Serve's own proxy."""
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
@@ -97,7 +107,16 @@ def _haproxy(folder: Path, ports: Ports, n_cpus: int) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_NBTHREAD": str(max(1, min(4, n_cpus))),
         # A request whose replica died goes to another. Named one by one: `all-retryable-errors` would also
         # repeat the 503 and 429 by which a replica says that it has too much to do.
-        "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response response-timeout",
+        # HAProxy repeats only what it had whole before it sent the first byte of it on, so it must wait for
+        # bodies, most of which come after their head. Ray has no variable for that, nor for how long it
+        # waits; its template writes this one into HAProxy's defaults as it is.
+        "RAY_SERVE_HAPROXY_RETRY_ON": "\n    ".join(
+            (
+                "conn-failure empty-response response-timeout",
+                "option http-buffer-request",
+                f"timeout http-request {body_timeout_s * 1e3:.0f}ms",
+            )
+        ),
         "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(SERVER_TIMEOUT_S),
         # A client that sends nothing is left after 2 minutes, not an hour; longer than two replicas in turn.
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(4 * SERVER_TIMEOUT_S),

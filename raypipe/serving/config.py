@@ -68,7 +68,8 @@ class ServingSettings(Settings):
     """Rows in one request."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 16 * 1024 * 1024
     body_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 20.0
-    """How long the body of a request may take to come."""
+    """How long the body of a request may take to come; HAProxy, which takes it from the start of Ray, counts
+    the head too."""
     max_row_ms: Annotated[float, Field(gt=0)] = 1_000.0
     """How long a version may take to answer one row, at its fastest of a few; a slower one is refused."""
     poll_interval_s: Annotated[float, Field(gt=0, le=60)] = 0.25

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from raypipe.serving.app import Asgi, EndpointApp, Receive, Scope, Send
+from raypipe.serving.one_write import hold
 
 
 class ShortWay:
@@ -27,10 +28,19 @@ class ShortWay:
         """Answer one request."""
         endpoint = self._endpoint or self._found()
         if endpoint is not None and scope["type"] == "http" and scope["path"].startswith(endpoint.prefix):
-            await endpoint(scope, receive, send)
+            await _answer(endpoint, scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
     def _found(self) -> EndpointApp | None:
         self._endpoint = self._find()
         return self._endpoint
+
+
+async def _answer(endpoint: EndpointApp, scope: Scope, receive: Receive, send: Send) -> None:
+    held = hold(send)
+    try:
+        await endpoint(scope, receive, send)
+    finally:
+        if held is not None:
+            held.flush()

@@ -13,7 +13,7 @@ from raypipe.serving.config import ServingSettings
 
 REQUIRED = (Requirement("ray[serve]>=2.60,<2.62"), Requirement("polars>=2.1,<3"))
 EXPECTED = {
-    "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
+    "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response\n    option http-buffer-request",
     "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": "30",
 }
 
@@ -49,10 +49,12 @@ def packages(**installed: str) -> Check:
         ),
         (
             checks.check_haproxy_config(
-                "global\n    retry-on conn-failure  empty-response\n timeout server 30s\n", EXPECTED
+                "global\n    retry-on conn-failure  empty-response\n option http-buffer-request\n"
+                " timeout server 30s\n",
+                EXPECTED,
             ),
             checks.check_haproxy_config("    retry-on conn-failure\n    timeout server 30s", EXPECTED),
-            "1 of 2; absent: retry-on conn-failure empty-response",
+            "1 of 3; absent: option http-buffer-request, retry-on conn-failure empty-response",
         ),
         (
             checks.check_ray_version("2.60.0", "2.60.0"),

@@ -14,7 +14,13 @@ FOLDER = Path("/tmp/rp-01234567")
 
 def variables(ports: Ports, *, haproxy: bool = True, n_cpus: int = 2) -> dict[str, str]:
     return cluster_environment(
-        id="ab", folder=FOLDER, token_file=FOLDER / "token", ports=ports, n_cpus=n_cpus, haproxy=haproxy
+        id="ab",
+        folder=FOLDER,
+        token_file=FOLDER / "token",
+        ports=ports,
+        n_cpus=n_cpus,
+        body_timeout_s=2.5,
+        haproxy=haproxy,
     )
 
 
@@ -27,9 +33,14 @@ def test_token_loopback_and_mark(ports: Ports) -> None:
 
 
 def test_only_conditions_that_cannot_repeat_back_pressure_are_retried(ports: Ports) -> None:
-    conditions = variables(ports)["RAY_SERVE_HAPROXY_RETRY_ON"].split()
-    assert conditions == ["conn-failure", "empty-response", "response-timeout"]
+    conditions, *_ = variables(ports)["RAY_SERVE_HAPROXY_RETRY_ON"].splitlines()
+    assert conditions.split() == ["conn-failure", "empty-response", "response-timeout"]
     assert int(variables(ports)["RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S"]) > 0
+
+
+def test_requests_are_whole_before_a_replica_sees_them_and_come_in_time(ports: Ports) -> None:
+    _, *lines = variables(ports)["RAY_SERVE_HAPROXY_RETRY_ON"].splitlines()
+    assert [line.strip() for line in lines] == ["option http-buffer-request", "timeout http-request 2500ms"]
 
 
 def test_every_path_of_haproxy_is_the_home_s_own(ports: Ports) -> None:
