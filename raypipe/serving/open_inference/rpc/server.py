@@ -12,6 +12,9 @@ from raypipe.serving.open_inference.rpc.service import Service
 
 GRACE_S = 5.0
 """How long calls in progress may take when a replica leaves."""
+MAX_CONNECTION_AGE_S = 60.0
+"""How long a connection is kept, about: its client then opens another, and no call fails. So calls come to
+replicas that are added, which connections of old clients would never reach."""
 _IDENTITY = 1
 
 
@@ -49,6 +52,7 @@ class RpcDoor:
 def _options(settings: ServingSettings) -> list[tuple[str, int]]:
     return [
         ("grpc.so_reuseport", 1),
+        ("grpc.max_connection_age_ms", round(1000 * MAX_CONNECTION_AGE_S)),
         ("grpc.max_receive_message_length", settings.max_body_bytes),
         ("grpc.max_send_message_length", -1),
         # A compressed message may be small and hold gigabytes.

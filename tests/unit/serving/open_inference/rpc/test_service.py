@@ -15,9 +15,11 @@ from raypipe.core.home import Home, PipelineHome
 from raypipe.serving.app import MAX_HELD_BODIES, EndpointApp
 from raypipe.serving.config import ServingSettings
 from raypipe.serving.endpoint import Endpoint
+from raypipe.serving.open_inference.rpc import server
 from raypipe.serving.open_inference.rpc.address import address, answers
 from raypipe.serving.open_inference.rpc.messages import METHODS, SERVICE
 from raypipe.serving.open_inference.rpc.server import RpcDoor
+from raypipe.serving.open_inference.rpc.service import Service
 from raypipe.serving.operator import Operator
 from raypipe.serving.token import Guard, keep_token
 from raypipe.testing import FakeClock
@@ -230,6 +232,29 @@ def test_a_model_that_fails_is_told_and_costs_nothing_more(
         return broken[0], broken[1].details(), (await call("ModelInfer", raw()))[0]
 
     assert serve(talk) == (Code.INTERNAL, "the model failed: RuntimeError: boom", Code.OK)
+
+
+def test_connections_are_replaced_and_no_call_fails(
+    serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "MAX_CONNECTION_AGE_S", 0.05)
+    peers: set[str] = set()
+    message = Service._message
+
+    async def seen(self: Service, context: Any) -> Any:
+        peers.add(context.peer())
+        return await message(self, context)
+
+    monkeypatch.setattr(Service, "_message", seen)
+
+    async def talk(call: Call, app: EndpointApp) -> Any:
+        codes: set[grpc.StatusCode] = set()
+        async with asyncio.timeout(30):
+            while len(peers) < 4:
+                codes.add((await call("ModelInfer", raw()))[0])
+        return codes
+
+    assert serve(talk) == {Code.OK}
 
 
 def test_calls_in_progress_are_answered_when_the_door_closes(
