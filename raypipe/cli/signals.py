@@ -58,6 +58,17 @@ def _signal_lines(found: Signals) -> Iterator[str]:
     for output in found.outputs:
         word = _said(output.drifted, output.changed) or "as when graded"
         yield f"{output.column}: {word}, evidence {output.nearness:.0%} (measured)"
+    yield from _advice_lines(found)
+
+
+def _advice_lines(found: Signals) -> Iterator[str]:
+    joint = found.joint
+    if joint is not None:
+        word = "live rows are told from training rows" if joint.told_apart else "nothing told apart"
+        found_so = f"AUC {joint.auc:.3f}, p {joint.p_value:.2g}"
+        yield f"all inputs together: {word}, {found_so} (on a sample, advisory)"
+    for one in found.units:
+        yield f"{one.column}: its values are {one.factor:.4g} times what they were; another unit? (advisory)"
 
 
 def _estimated_line(found: EstimatedQuality) -> str:

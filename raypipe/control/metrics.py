@@ -33,6 +33,18 @@ QUALITY_HIGH = Metric(
 PSI = Metric(
     "raypipe_drift_psi", "gauge", "How far an input lies from the training rows.", ("pipeline", "column")
 )
+MISSING = Metric(
+    "raypipe_missing_ratio", "gauge", "The share of the newest rows without a value.", ("pipeline", "column")
+)
+UNSEEN = Metric(
+    "raypipe_unseen_ratio",
+    "gauge",
+    "The share of the newest rows with a category, or outside the range, that no training row had.",
+    ("pipeline", "column"),
+)
+CAPTURE_LAG = Metric(
+    "raypipe_capture_lag_s", "gauge", "How old the newest answer was when the controller first saw it."
+)
 DRIFTED = Metric("raypipe_drifted_columns", "gauge", "How many inputs have drifted, of all of them.")
 STORED = Metric("raypipe_stored_predictions", "gauge", "Answered rows in the table `predictions`.")
 LABELLED = Metric("raypipe_labelled_rows", "gauge", "Answered rows whose label has come.")
@@ -49,6 +61,9 @@ METRICS = (
     QUALITY_LOW,
     QUALITY_HIGH,
     PSI,
+    MISSING,
+    UNSEEN,
+    CAPTURE_LAG,
     DRIFTED,
     STORED,
     LABELLED,
@@ -111,8 +126,11 @@ def _window(name: str, window: WindowReport) -> Iterator[Sample]:
     yield STORED.of(window.labels.n_predictions, name)
     yield LABELLED.of(window.n_labels, name)
     yield DRIFTED.of(len(window.drifted), name)
+    yield CAPTURE_LAG.of(window.capture_lag_s, name)
     for one in window.drift[:MAX_COLUMNS]:
         yield PSI.of(one.psi, name, one.column)
+        yield MISSING.of(one.missing_ratio, name, one.column)
+        yield UNSEEN.of(one.unseen_ratio, name, one.column)
     if window.signals is not None:
         yield from signal_samples(name, window.signals)
     if window.quality is not None:

@@ -52,7 +52,17 @@ ESTIMATED_LOW = Metric(
 ESTIMATED_HIGH = Metric(
     "raypipe_estimated_loss_high", "gauge", "The upper end of the estimate's 95% interval.", _BY_LOSS
 )
+JOINT_AUC = Metric(
+    "raypipe_joint_auc",
+    "gauge",
+    "How well a classifier tells live rows from training rows: 0.5 not at all, 1 always. Advisory.",
+)
+UNIT_FACTOR = Metric(
+    "raypipe_unit_factor", "gauge", "How many times its old values a drifted input has.", _BY_COLUMN
+)
 SIGNAL_METRICS = (
+    JOINT_AUC,
+    UNIT_FACTOR,
     DRIFT_NEARNESS,
     OUTPUT_NEARNESS,
     OUTPUT_PSI,
@@ -87,6 +97,14 @@ def signal_samples(name: str, found: Signals) -> Iterator[Sample]:
         yield from _matured(name, found.matured)
     if found.estimated is not None:
         yield from _estimated(name, found.estimated)
+    yield from _advice(name, found)
+
+
+def _advice(name: str, found: Signals) -> Iterator[Sample]:
+    if found.joint is not None:
+        yield JOINT_AUC.of(found.joint.auc, name)
+    for one in found.units[:MAX_COLUMNS]:
+        yield UNIT_FACTOR.of(one.factor, name, one.column)
 
 
 def _harm(name: str, harm: HarmEvidence) -> Iterator[Sample]:

@@ -13,7 +13,7 @@ from raypipe.monitoring.config import MonitoringSettings
 from raypipe.monitoring.fold import Fold, Position
 from raypipe.monitoring.graded import read_graded
 from raypipe.monitoring.reference import read_reference
-from raypipe.monitoring.report import WindowReport
+from raypipe.monitoring.report import JointEvidence, WindowReport
 from raypipe.monitoring.watch import Watch
 from raypipe.registry.manifest import read_manifest
 from raypipe.registry.store import Registry
@@ -52,11 +52,26 @@ class CapturedTraffic:
             version=champion,
             at=at,
             counts=captured.counts,
-            signals=signals(watch, captured.lives, captured.delays, newest, settings, now=at),
+            signals=signals(
+                watch,
+                captured.lives,
+                captured.delays,
+                newest,
+                settings,
+                now=at,
+                looked=self._looked(champion),
+            ),
         )
         write_json(self._folder.window, report.to_json())
         self._seen, self._waits_until = seen, captured.ripe_at
         return scored(report)
+
+    def _looked(self, champion: str) -> JointEvidence | None:
+        """Return what the last look at all inputs together found, by whichever controller."""
+        before = read_window(self._folder)
+        if before is None or before.version != champion or before.signals is None:
+            return None
+        return before.signals.joint
 
     def _ripens(self, at: datetime) -> bool:
         """Return whether answers have become old enough to be taken, though nothing has come."""

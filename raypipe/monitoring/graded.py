@@ -20,6 +20,7 @@ from raypipe.core.ids import Json
 from raypipe.monitoring.drift import places
 from raypipe.monitoring.estimated import Expected
 from raypipe.monitoring.harm import MAX_RANKED, Budget, Release
+from raypipe.monitoring.joint import Sample
 from raypipe.monitoring.quality import JudgedTask
 from raypipe.monitoring.reference import CategoryBins, NumberBins, Reference, ReferenceColumn
 
@@ -51,6 +52,8 @@ class Graded:
     """The loss to expect by what was answered: a wrong class, or the absolute error."""
     answers: Reference
     """The distribution of what was answered."""
+    sample: Sample
+    """Training rows by the bins of the inputs."""
     slices: Mapping[str, tuple[tuple[int, float], ...]]
     """For each sliced column, by its bins: rows, and their total loss (a wrong class, or an error's rank)."""
 
@@ -71,6 +74,7 @@ class Graded:
             "errors": list(self.errors),
             "expected": self.expected.to_json(),
             "answers": self.answers.to_json(),
+            "sample": self.sample.to_json(),
             "slices": slices,
         }
 
@@ -85,6 +89,7 @@ class Graded:
                 "errors": [*errors],
                 "expected": expected,
                 "answers": answers,
+                "sample": sample,
                 "slices": {**slices},
             }:
                 return cls(
@@ -93,6 +98,7 @@ class Graded:
                     msgspec.convert(errors, tuple[float, ...]),
                     Expected.from_json(expected),
                     Reference.from_json(answers),
+                    Sample.from_json(sample),
                     msgspec.convert(slices, dict[str, tuple[tuple[int, float], ...]]),
                 )
             case _:
@@ -108,8 +114,11 @@ class Answered:
     """The code of the right class, or the right value."""
 
 
-def graded(task: JudgedTask, answered: Answered, rows: pa.Table, sliced: Reference) -> Graded:
-    """Grade a version's answers to rows, at least one; `sliced` are the columns whose bins are slices."""
+def graded(task: JudgedTask, answered: Answered, rows: pa.Table, sliced: Reference, sample: Sample) -> Graded:
+    """Grade a version's answers to rows, at least one; `sliced` are the columns whose bins are slices.
+
+    `sample` is of the rows that it was trained on.
+    """
     import numpy as np
 
     raw, target = answered.raw, answered.target
@@ -128,6 +137,7 @@ def graded(task: JudgedTask, answered: Answered, rows: pa.Table, sliced: Referen
         errors=_kept(errors),
         expected=expected,
         answers=_reference(answers),
+        sample=sample,
         slices={one.column.name: _by_bin(one, rows, losses) for one in sliced.columns},
     )
 

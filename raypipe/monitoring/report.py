@@ -138,6 +138,32 @@ class EstimatedQuality:
 
 
 @dataclass(frozen=True)
+class UnitChange:
+    """A drifted input whose values are all that many times what they were: another unit, perhaps."""
+
+    column: str
+    factor: float
+
+
+@dataclass(frozen=True)
+class JointEvidence:
+    """How well a classifier tells a sample of live rows from training rows; it informs and never decides.
+
+    `auc` is 0.5 where it cannot. Looked at every few thousand rows; the n-th look needs a p-value below
+    `p_needed`, so that all looks together are wrong with a bounded probability.
+    """
+
+    nth: int
+    auc: float
+    p_value: float
+    p_needed: float
+
+    @property
+    def told_apart(self) -> bool:
+        return self.p_value <= self.p_needed
+
+
+@dataclass(frozen=True)
 class Signals:
     """What is known of the serving version over its whole life."""
 
@@ -151,6 +177,9 @@ class Signals:
     slices: tuple[HarmEvidence, ...] = ()
     matured: Matured | None = None
     estimated: EstimatedQuality | None = None
+    units: tuple[UnitChange, ...] = ()
+    joint: JointEvidence | None = None
+    """None before the first few thousand rows."""
 
 
 @dataclass(frozen=True)
@@ -215,6 +244,8 @@ class WindowReport:
     labels: LabelCounts
     signals: Signals | None = None
     """None where the version keeps nothing to compare with."""
+    capture_lag_s: float | None = None
+    """How old the newest answer was when it was first seen here; None without any."""
 
     @property
     def drifted(self) -> tuple[str, ...]:
@@ -232,6 +263,7 @@ class WindowReport:
             "quality": None if self.quality is None else asdict(self.quality),
             "drift": [asdict(one) for one in self.drift],
             "labels": asdict(self.labels),
+            "capture_lag_s": self.capture_lag_s,
             "signals": msgspec.to_builtins(self.signals),
         }
 
@@ -247,6 +279,7 @@ class WindowReport:
                 "quality": _quality(fields["quality"]),
                 "drift": tuple(FeatureDrift(**one) for one in drift),
                 "labels": LabelCounts(**fields["labels"]),
+                "capture_lag_s": fields.get("capture_lag_s"),
                 "signals": msgspec.convert(fields.get("signals"), Signals | None),
             }
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -11,9 +11,18 @@ from typing import TYPE_CHECKING
 from raypipe.monitoring.config import MonitoringSettings
 from raypipe.monitoring.harm import Budget, HarmState, Release, harm
 from raypipe.monitoring.labelled_life import LabelledLife, Slice, budget_share
-from raypipe.monitoring.report import Cohort, EstimatedQuality, HarmEvidence, Matured, Signals
+from raypipe.monitoring.reference import NumberBins
+from raypipe.monitoring.report import (
+    Cohort,
+    EstimatedQuality,
+    HarmEvidence,
+    JointEvidence,
+    Matured,
+    Signals,
+    UnitChange,
+)
 from raypipe.monitoring.watch import OUTPUTS, Watch, answers_of
-from raypipe.stats.many import rejected
+from raypipe.stats.many import rejected, spent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +34,8 @@ if TYPE_CHECKING:
 
 MIN_ESTIMATED = 100
 """With fewer answered rows nothing is estimated."""
+JOINT_EVERY_ROWS = 2_000
+"""After so many answers all inputs together are looked at once more."""
 
 
 def signals(
@@ -35,8 +46,12 @@ def signals(
     settings: MonitoringSettings,
     *,
     now: datetime,
+    looked: JointEvidence | None = None,
 ) -> Signals:
-    """Return what is known of a version; `newest` are its newest answers, with `label`, null without one."""
+    """Return what is known of a version; `newest` are its newest answers, with `label`, null without one.
+
+    `looked` is what the last look at all inputs together found, which stands until the next is due.
+    """
     columns = watch.columns
     found = lives.counts.evidence(columns, watch.drift_budget(settings))
     found = found if lives.counts.n_rows >= settings.min_rows else ()
@@ -52,6 +67,8 @@ def signals(
         slices=_slices(watch, lives.labels, releases, budget) if has_slices else (),
         matured=_matured(lives.labels, delays),
         estimated=_estimated(watch, newest, lives.labels.mature_after_s, now),
+        units=_units(watch, newest, [one.column for one in found if one.drifted]),
+        joint=_joint(watch, lives.counts.n_rows, newest, settings, looked),
     )
 
 
@@ -123,6 +140,55 @@ def _matured(labels: LabelledLife, delays: DelayCurve) -> Matured:
             if one.n_answers
         ),
     )
+
+
+def _inputs(watch: Watch, newest: pa.Table) -> pa.Table:
+    """Return the inputs of the newest answers; of some that are labelled only the label is kept."""
+    import pyarrow.compute as pc
+
+    from raypipe.data.live import decode_inputs
+
+    there = newest.filter(pc.not_equal(newest["inputs"], "{}"))
+    return decode_inputs(there["inputs"], watch.inputs.inputs)
+
+
+def _units(watch: Watch, newest: pa.Table, drifted: Sequence[str]) -> tuple[UnitChange, ...]:
+    import numpy as np
+
+    from raypipe.data.arrays import as_numbers
+    from raypipe.monitoring.units import unit_factor
+
+    columns = [one for one in watch.inputs.only(drifted).columns if isinstance(one.bins, NumberBins)]
+    if not columns or not newest.num_rows:
+        return ()
+    inputs, found = _inputs(watch, newest), list[UnitChange]()
+    for one in columns:
+        values = as_numbers(inputs[one.column.name], one.column.kind).drop_nulls().to_numpy()
+        factor = unit_factor(one, values[np.isfinite(values)].astype(np.float64))
+        if factor is not None:
+            found.append(UnitChange(one.column.name, factor))
+    return tuple(found)
+
+
+def _joint(
+    watch: Watch,
+    n_rows: int,
+    newest: pa.Table,
+    settings: MonitoringSettings,
+    looked: JointEvidence | None,
+) -> JointEvidence | None:
+    """Look at all inputs together whenever enough rows have come since the last time."""
+    from raypipe.monitoring.joint import Sample, told_apart
+
+    nth = n_rows // JOINT_EVERY_ROWS
+    if watch.graded is None or nth == 0 or (looked is not None and looked.nth == nth):
+        return looked
+    live = Sample.of(watch.inputs, _inputs(watch, newest), seed=nth)
+    found = told_apart(watch.graded.sample, live, seed=nth)
+    if found is None:
+        return looked
+    needed = spent(spent(settings.drift.alpha, watch.nth_version), nth)
+    return JointEvidence(nth, found.auc, found.p_value, needed)
 
 
 def _estimated(

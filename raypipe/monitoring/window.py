@@ -65,5 +65,6 @@ def measure(
         quality=live_quality(joined.rows, task, settings, version=version, seed=seed),
         drift=drift(reference, counts_of(reference, inputs), drifted),
         labels=counts,
+        capture_lag_s=max(0.0, (at - newest["at"][-1].as_py()).total_seconds()) if newest.num_rows else None,
         signals=signals,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -274,9 +275,19 @@ class EndpointApp:
         held = _Held()
         try:
             body = await self._body_in_time(headers, receive, held)
-            return body if isinstance(body, Reply) else await answer(body)
+            if isinstance(body, Reply) or route not in self._posts:
+                return body if isinstance(body, Reply) else await answer(body)
+            return await self._used(answer, body, headers.get(b"user-agent", b""))
         finally:
             self._n_held_bytes -= held.n_bytes
+
+    async def _used(self, answer: Callable[[bytes], Awaitable[Reply]], body: bytes, caller: bytes) -> Reply:
+        usage, began = self._endpoint.usage, time.perf_counter()
+        usage.begins(len(body), caller)
+        try:
+            return await answer(body)
+        finally:
+            usage.ends(time.perf_counter() - began)
 
     def _wrong_type(self, headers: dict[bytes, bytes], types: tuple[bytes, ...]) -> Reply | None:
         kind = headers.get(b"content-type", JSON_TYPE).split(b";")[0].strip().lower()

@@ -25,6 +25,7 @@ from raypipe.serving.openapi import docs_page, openapi
 from raypipe.serving.reply import Reply, refusal
 from raypipe.serving.request import ParsedRequest, RefusedRequest, RowError
 from raypipe.serving.swap import LoadedVersion, VersionHolder
+from raypipe.serving.usage import Usage
 
 _encode = msgspec.json.Encoder().encode
 
@@ -110,6 +111,7 @@ class Endpoint:
         self._spec_id = spec_id
         self._timer = timer
         self._monitored = monitored
+        self.usage = Usage()
         self._counters = Counters()
         self._numbers = count()
         self._started_at = clock.now()
@@ -189,6 +191,7 @@ class Endpoint:
             "started_at": self._started_at.isoformat(),
             "spec": self._spec_id,
             **self._counters.to_json(),
+            "usage": self.usage.to_json(),
             "capture": self._capture.state().to_json(),
             "canary": None if served.canary is None else served.canary.to_json(),
             "refused": None if refusal is None else refusal.to_json(),

@@ -7,6 +7,7 @@ from threading import Event, Thread
 
 from raypipe.monitoring.samples import Metric, Sample
 from raypipe.serving.endpoint import Endpoint
+from raypipe.serving.usage import Usage
 
 EXPORT_INTERVAL_S = 5.0
 
@@ -17,11 +18,39 @@ FAILED_ROWS = Metric("raypipe_failed_rows", "counter", "Rows that were answered 
 LABELS = Metric("raypipe_labels", "counter", "Labels that were kept.")
 CAPTURED = Metric("raypipe_captured_rows", "counter", "Answered rows that were kept.")
 NOT_CAPTURED = Metric("raypipe_not_captured_rows", "counter", "Answered rows that could not be kept.")
-METRICS = (REQUESTS, REFUSED, ROWS, FAILED_ROWS, LABELS, CAPTURED, NOT_CAPTURED)
+REPLICAS = Metric("raypipe_replicas", "gauge", "1 from each replica that answers: their sum is how many.")
+IN_PROGRESS = Metric("raypipe_requests_in_progress", "gauge", "Requests that are read and not answered yet.")
+BYTES = Metric("raypipe_request_bytes", "counter", "Bytes of the bodies of requests.")
+LATENCY = Metric(
+    "raypipe_latency_s",
+    "gauge",
+    "Quantiles of a replica's newest latencies, from a body's last byte to its answer.",
+    ("pipeline", "quantile"),
+)
+CALLERS = Metric(
+    "raypipe_caller_requests",
+    "counter",
+    "Requests by the product that their User-Agent names.",
+    ("pipeline", "caller"),
+)
+METRICS = (
+    REQUESTS,
+    REFUSED,
+    ROWS,
+    FAILED_ROWS,
+    LABELS,
+    CAPTURED,
+    NOT_CAPTURED,
+    REPLICAS,
+    IN_PROGRESS,
+    BYTES,
+    LATENCY,
+    CALLERS,
+)
 
 
 def samples(endpoint: Endpoint) -> Iterator[Sample]:
-    """Yield what a replica has counted since it started."""
+    """Yield what a replica has counted since it started, and how long its newest answers took."""
     counters, capture = endpoint.counters, endpoint.capture_state
     for metric, value in (
         (REQUESTS, counters.n_requests),
@@ -33,6 +62,17 @@ def samples(endpoint: Endpoint) -> Iterator[Sample]:
         (NOT_CAPTURED, capture.n_not_captured),
     ):
         yield metric.of(value, endpoint.name)
+    yield from _usage(endpoint.name, endpoint.usage)
+
+
+def _usage(name: str, usage: Usage) -> Iterator[Sample]:
+    yield REPLICAS.of(1, name)
+    yield IN_PROGRESS.of(usage.n_in_progress, name)
+    yield BYTES.of(usage.n_bytes, name)
+    for quantile, value in usage.latency_s().items():
+        yield LATENCY.of(value, name, f"{quantile:g}")
+    for caller, n in usage.callers().items():
+        yield CALLERS.of(n, name, caller)
 
 
 def start_export(

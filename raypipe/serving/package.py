@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from raypipe.core.files import storage_errors, write_json
 from raypipe.core.ids import Json
 from raypipe.monitoring.graded import MAX_GRADED, Answered, Graded, graded, write_graded
+from raypipe.monitoring.joint import Sample
 from raypipe.monitoring.reference import Reference, write_reference
 from raypipe.processing.rules import as_config
 from raypipe.processing.stored import write_transform
@@ -78,7 +79,7 @@ def write_package(folder: Path, package: Package) -> None:
     model = load_model(folder / MODEL_FOLDER, package.candidate.format)
     predictor = Predictor(package.transform, package.task, model)
     write_golden(predictor, golden_rows(package.split.test, package.transform.inputs), folder)
-    write_graded(folder, _graded(package, predictor, reference.only(package.slices)))
+    write_graded(folder, _graded(package, predictor, reference))
     with storage_errors(folder):
         (folder / PROCESSING_NAME).write_text(as_config(package.transform), encoding="utf-8")
         (folder / CARD_NAME).write_text(render_card(_card(package, _example(folder))), encoding="utf-8")
@@ -107,13 +108,14 @@ def _reference(package: Package) -> Reference:
     return Reference.of(package.profile or Profile.of_table(package.split.train, names), inputs)
 
 
-def _graded(package: Package, predictor: Predictor, sliced: Reference) -> Graded:
+def _graded(package: Package, predictor: Predictor, reference: Reference) -> Graded:
     test = package.split.test
     step = -(-test.num_rows // MAX_GRADED)
     rows = test.take(list(range(0, test.num_rows, step))) if step > 1 else test
     raw = predictor.model.predict(predictor.transform.transform_table(rows))
     target = package.task.encode(rows[package.task.label])
-    return graded(package.task, Answered(raw, target), rows, sliced)
+    sample = Sample.of(reference, package.split.train, seed=0)
+    return graded(package.task, Answered(raw, target), rows, reference.only(package.slices), sample)
 
 
 def _card(package: Package, example: Mapping[str, Json]) -> ModelCard:

@@ -9,8 +9,10 @@ from raypipe.monitoring.report import (
     ColumnEvidence,
     EstimatedQuality,
     HarmEvidence,
+    JointEvidence,
     Matured,
     Signals,
+    UnitChange,
 )
 
 
@@ -27,4 +29,6 @@ def some_signals() -> Signals:
             1_000, 800, 0.088, 0.288, 60.0, 0.8, 2.0, 50.0, (Cohort(matured_at, 100, 80, 0.09, 0.29),)
         ),
         estimated=EstimatedQuality("error", 0.11, 0.09, 0.13, "estimated", 1_200, 0, 0.12),
+        units=(UnitChange("age", 12.0),),
+        joint=JointEvidence(1, 0.6, 0.001, 0.025),
     )

@@ -59,7 +59,7 @@ record(Registry(config.root.registry_url, SystemClock()), "tiny", RetrainLost(at
 drift = (FeatureDrift("amount", 0.5, 0.1, 1000, 0.0, 0.0, True),)
 quality = LiveQuality("auc", 0.75, 0.7, 0.8, 400, 0, ())
 counts = LabelCounts(n_predictions=1200)
-report = WindowReport(at, "v1", 1000, 400, quality, drift, counts, some_signals())
+report = WindowReport(at, "v1", 1000, 400, quality, drift, counts, some_signals(), 1.5)
 write_json(config.folder.window, report.to_json())
 
 folder = tempfile.mkdtemp(prefix="rp", dir="/tmp")

@@ -26,6 +26,7 @@ from raypipe.data.schema import schema_columns
 from raypipe.data.table import Write, commit, open_table
 from raypipe.monitoring.config import HarmSettings, MonitoringSettings
 from raypipe.monitoring.graded import Answered, graded, write_graded
+from raypipe.monitoring.joint import Sample
 from raypipe.monitoring.reference import Reference, write_reference
 from raypipe.registry.store import Registry
 from raypipe.testing import FakeClock
@@ -35,6 +36,7 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 SETTINGS = MonitoringSettings(harm=HarmSettings(mature_after_s=10.0))
 ROWS = pa.table({"amount": np.random.default_rng(0).normal(size=3_000)})
 REFERENCE = Reference.of(Profile.of_table(ROWS), schema_columns(ROWS.schema))
+SAMPLE = Sample.of(REFERENCE, ROWS, seed=0)
 
 
 @pytest.fixture
@@ -50,7 +52,7 @@ def registry(tmp_path: Path, folder: PipelineHome) -> Registry:
     raw = np.tile([0.25, 0.75], (3_000, 1))
     answered = Answered(raw, (np.arange(3_000) % 10 > 0).astype(np.int64))
     write_reference(folder.model("v1"), REFERENCE)
-    write_graded(folder.model("v1"), graded(TINY_TASK, answered, ROWS, Reference(())))
+    write_graded(folder.model("v1"), graded(TINY_TASK, answered, ROWS, Reference(()), SAMPLE))
     return found
 
 

@@ -28,6 +28,7 @@ from raypipe.data.table import Write, commit, open_table
 from raypipe.monitoring.config import HarmSettings, MonitoringSettings
 from raypipe.monitoring.fold import Captured, Fold
 from raypipe.monitoring.graded import Answered, graded
+from raypipe.monitoring.joint import Sample
 from raypipe.monitoring.reference import Reference
 from raypipe.monitoring.report import Signals
 from raypipe.monitoring.signals import newest_answers, signals
@@ -40,6 +41,7 @@ SETTINGS = MonitoringSettings(window_rows=500, harm=HarmSettings(cohort_rows=50,
 RANDOM = np.random.default_rng(0)
 TRAINING = pa.table({"x": RANDOM.normal(size=2_000), "colour": RANDOM.choice(["red", "blue"], 2_000)})
 REFERENCE = Reference.of(Profile.of_table(TRAINING), schema_columns(TRAINING.schema))
+SAMPLE = Sample.of(REFERENCE, TRAINING, seed=0)
 
 
 def graded_as(wrong_ratio: float, slices: tuple[str, ...] = ()) -> Watch:
@@ -48,7 +50,7 @@ def graded_as(wrong_ratio: float, slices: tuple[str, ...] = ()) -> Watch:
     sure = random.uniform(0.5, 1.0, n)
     wrong = random.random(n) < 4 * wrong_ratio * (1 - sure)
     raw = np.stack([1 - sure, sure], axis=1)
-    found = graded(TASK, Answered(raw, (~wrong).astype(np.int64)), TRAINING, REFERENCE.only(slices))
+    found = graded(TASK, Answered(raw, (~wrong).astype(np.int64)), TRAINING, REFERENCE.only(slices), SAMPLE)
     return Watch(TASK, REFERENCE, found)
 
 
