@@ -199,7 +199,9 @@ def _judged(state: State, event: GateJudged | Approved | Rejected) -> State:
             )
         case Approved(at, version=version), AwaitingApproval() as waiting if version == waiting.version:
             return replace(state, phase=Promoting(waiting.decision, waiting.version, waiting.champion, at))
-        case Rejected(at, version=version), AwaitingApproval() as waiting if version == waiting.version:
+        case Rejected(at, version=version), AwaitingApproval() | Shadowing() | Canarying() as phase if (
+            version == phase.version
+        ):
             return _ended(state, at)
         case _:
             return state

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import shlex
 import sys
 import threading
@@ -17,12 +18,15 @@ from ray.exceptions import ActorUnavailableError, RayError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from raypipe.config.settings import Config
+from raypipe.control.actions import SetCanary
 from raypipe.control.alerting import LogAndWebhook
 from raypipe.control.capture_watch import CaptureWatch, capture_of
 from raypipe.control.controller import Controller, JobState, Ports
 from raypipe.control.metrics import PipelineSamples
 from raypipe.control.nearness import OutlookFile
 from raypipe.control.outcome import Retrained, read_result
+from raypipe.control.rollout_evidence import RolloutEvidence
+from raypipe.control.rollout_watch import RolloutWatch, read_evidence
 from raypipe.control.state import State
 from raypipe.control.traffic import CapturedTraffic
 from raypipe.core.clock import SystemClock
@@ -33,7 +37,9 @@ from raypipe.monitoring.on_ray import RayMetrics
 from raypipe.pipeline import Loop, no_compute
 from raypipe.registry.store import Registry
 from raypipe.serving import client
+from raypipe.serving.canaries import Canaries
 from raypipe.serving.on_ray import Broadcast
+from raypipe.serving.pointer import Canary
 from raypipe.serving.releases import Follow, answers_at
 from raypipe.serving.spec import EndpointSpec
 
@@ -111,16 +117,107 @@ class EndpointReleases:
 
     def promote(self, version: str, expected: str | None, reason: str, controller: int) -> int:
         """Release a version and return its epoch; raises RaypipeError where it does not come to serve."""
-        config = self._config
-        spec = EndpointSpec(config.name, config.root.root, config.serving)
-        token = spec.status_token()
-        follow: Follow | None = answers_at(spec.url, config.serving.replicas.min, token=token)
-        try:
-            client.read_status(spec.url, token=token)
-        except ServingError:
-            follow = None
-        releases = replace(self._releases, controller=controller)
+        follow, releases = follow_of(self._config), replace(self._releases, controller=controller)
         return releases.promote(version, expected=expected, reason=reason, follow=follow).pointer.epoch
+
+
+def follow_of(config: Config) -> Follow | None:
+    """Return what waits for the endpoint to follow a pointer; None where none answers."""
+    spec = EndpointSpec(config.name, config.root.root, config.serving)
+    token = spec.status_token()
+    try:
+        client.read_status(spec.url, token=token)
+    except ServingError:
+        return None
+    return answers_at(spec.url, config.serving.replicas.min, token=token)
+
+
+class EndpointRollout:
+    """Puts challengers beside the champion, and has an actor measure them in a process of its own."""
+
+    def __init__(self, loop: Loop, broadcast: Broadcast) -> None:
+        self._config = loop.config
+        self._releases = replace(loop.releases, announce=broadcast.tell)
+
+    def watch(self, decision: str, version: str, champion: str | None) -> None:
+        """See that an actor measures; raises ClusterError where Ray has no room for it."""
+        if champion is None or _find_rollout(decision) is not None:
+            return
+        options = {
+            "name": rollout_name(decision),
+            "namespace": NAMESPACE,
+            "lifetime": "detached",
+            "get_if_exists": True,
+            "num_cpus": 0,
+            "max_restarts": -1,
+        }
+        try:
+            ray.remote(RolloutActor).options(**options).remote(
+                str(self._config.folder.config), decision, version, champion
+            )
+        except RayError as error:
+            raise ClusterError(f"Ray did not start what measures {version}: {_last_line(error)}") from error
+
+    def evidence(self, decision: str) -> RolloutEvidence | None:
+        """Return what the actor has kept in the home."""
+        return read_evidence(self._config.folder, decision)
+
+    def set_canary(self, canary: SetCanary, controller: int) -> int:
+        """Point to a canary, see the endpoint follow, and return the epoch; raises RaypipeError."""
+        terms, n_replicas = self._config.retraining.rollout.canary, self._config.serving.replicas.max
+        if terms is None or canary.champion is None:
+            raise ServingError("retraining.rollout.canary must be set for a canary. Got none.")
+        named = Canary(
+            canary.version,
+            "",
+            canary.weight,
+            max_rows=math.ceil(canary.max_rows / n_replicas),
+            slow_ms=terms.slow_ms,
+            column=terms.sticky_column,
+            header=terms.sticky_header,
+        )
+        pointer = self._canaries(controller).put(named, canary.champion)
+        follow = follow_of(self._config)
+        if follow is not None:
+            follow(pointer)
+        return pointer.epoch
+
+    def end(self, decision: str, controller: int) -> None:
+        """Let the champion answer all, and end the actor; raises RaypipeError."""
+        self._canaries(controller).withdraw()
+        actor = _find_rollout(decision)
+        if actor is not None:
+            ray.kill(actor, no_restart=True)
+
+    def _canaries(self, controller: int) -> Canaries:
+        return Canaries(replace(self._releases, controller=controller))
+
+
+class RolloutActor:
+    """Measures one rollout, again and again, until it is killed."""
+
+    def __init__(self, config_file: str, decision: str, version: str, champion: str) -> None:
+        config = Config.model_validate_json(Path(config_file).read_bytes())
+        clock = SystemClock()
+        self._watch = RolloutWatch(
+            config.folder,
+            Registry(config.root.registry_url, clock),
+            config.retraining.rollout,
+            clock,
+            decision=decision,
+            version=version,
+            champion=champion,
+        )
+        self._interval_s = config.retraining.tick_s
+        threading.Thread(target=self._run, name="raypipe-rollout", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self._watch.look()
+            except Exception as error:  # noqa: BLE001 - the next look may succeed; nothing goes on without
+                _log.warning("a rollout was not measured: %s: %s", type(error).__name__, error)
+            time.sleep(self._interval_s)
 
 
 @dataclass(frozen=True)
@@ -210,12 +307,14 @@ def build(config: Config, dashboard_url: str) -> Controller:
     registry = Registry(config.root.registry_url, clock)
     loop = Loop(config, registry, clock, no_compute)
     spec = EndpointSpec(config.name, config.root.root, config.serving)
+    broadcast = Broadcast(config.name)
     ports = Ports(
         jobs=RayJobs(dashboard_url, config.folder),
         traffic=CapturedTraffic(config.folder, registry, config.monitoring),
-        releases=EndpointReleases(loop, Broadcast(config.name)),
+        releases=EndpointReleases(loop, broadcast),
         alerts=LogAndWebhook(config.name, config.retraining.alerts.webhook),
         capture=CaptureWatch(config.name, capture_of(spec)),
+        rollout=EndpointRollout(loop, broadcast),
     )
     return Controller(config.name, config.retraining, registry, clock, ports)
 
@@ -223,6 +322,18 @@ def build(config: Config, dashboard_url: str) -> Controller:
 def controller_name(pipeline: str) -> str:
     """Return the name of a pipeline's controller in the namespace `raypipe`."""
     return f"raypipe-controller-{pipeline}"
+
+
+def rollout_name(decision: str) -> str:
+    """Return the name of the actor that measures a decision's challenger, in the namespace `raypipe`."""
+    return f"raypipe-rollout-{decision}"
+
+
+def _find_rollout(decision: str) -> Any | None:
+    try:
+        return ray.get_actor(rollout_name(decision), namespace=NAMESPACE)
+    except ValueError:
+        return None
 
 
 def start_controller(config: Config, dashboard_url: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from raypipe.control.events import Approved, Rejected, RetrainRequested
 from raypipe.control.ledger import fold, record
-from raypipe.control.state import AwaitingApproval, State
+from raypipe.control.state import AwaitingApproval, Canarying, Shadowing, State
 from raypipe.core.clock import Clock
 from raypipe.core.errors import RegistryError
 from raypipe.registry.store import Registry
@@ -18,9 +18,13 @@ def request_retrain(registry: Registry, pipeline: str, clock: Clock, *, by: str,
 def answer(
     registry: Registry, pipeline: str, clock: Clock, version: str, *, approved: bool, by: str, note: str = ""
 ) -> None:
-    """Approve or reject a challenger; raises RegistryError for one that does not wait for an answer."""
+    """Approve or reject a challenger; raises RegistryError for one that does not wait for an answer.
+
+    One that is in a shadow or canary can be rejected too.
+    """
     phase = read_state(registry, pipeline).phase
-    if not isinstance(phase, AwaitingApproval) or phase.version != version:
+    may = AwaitingApproval if approved else AwaitingApproval | Shadowing | Canarying
+    if not isinstance(phase, may) or phase.version != version:
         waiting = phase.version if isinstance(phase, AwaitingApproval) else "none"
         raise RegistryError(
             f"VERSION must be the challenger that waits for approval ({waiting} of {pipeline} does). "

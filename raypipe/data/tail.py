@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 
 from raypipe.data.table import table_exists
 
@@ -47,6 +48,17 @@ def read_tail(path: Path, after: int) -> Tail | None:
     if position == after:
         return _whole(path) if _is_past(log, after) else None
     return Tail(tuple(files), position)
+
+
+def files_at(path: Path, position: int) -> tuple[str, ...]:
+    """Return the data files of a table as it was at a position; none where that can no longer be told."""
+    if position == BEGINNING:
+        return ()
+    try:
+        table = DeltaTable(str(path), version=position)
+    except DeltaError:
+        return ()
+    return tuple(sorted(pa.table(table.get_add_actions())["path"].to_pylist()))
 
 
 def _whole(path: Path) -> Tail:

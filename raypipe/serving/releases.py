@@ -113,7 +113,7 @@ class Releases:
         name = self.folder.name
         champion = self.registry.model_version(name, self.registry.aliases(name)[CHAMPION])
         epoch = self.registry.next_epoch(name)
-        return self._point(Pointer(champion.version, champion.manifest_sha256, epoch))
+        return self.point(Pointer(champion.version, champion.manifest_sha256, epoch))
 
     def _moved(self, version: str, expected: str | None, epoch: int | None, reason: str) -> Release:
         if self._is_champion(version):
@@ -186,9 +186,10 @@ class Releases:
         change = self.registry.set_alias(
             name, CHAMPION, version, expected=expected, reason=reason, controller=self.controller
         )
-        return self._point(Pointer(version, model.manifest_sha256, change.epoch))
+        return self.point(Pointer(version, model.manifest_sha256, change.epoch))
 
-    def _point(self, pointer: Pointer) -> Pointer:
+    def point(self, pointer: Pointer) -> Pointer:
+        """Move the pointer and tell of it; raises StaleEpoch where it moved on to another version."""
         try:
             write_pointer(self.folder.pointer, pointer)
         except StaleEpoch:

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from raypipe.control.actions import (
     Action,
+    EndRollout,
     FollowRetrain,
     JudgeChallenger,
     Promote,
     Record,
     SendAlert,
+    SetCanary,
     StopRetrain,
     SubmitRetrain,
+    WatchRollout,
 )
 from raypipe.control.events import (
     AlertSent,
     Approved,
+    CanaryJudged,
+    CanarySet,
     ChampionChanged,
     ControllerStarted,
     Event,
@@ -37,15 +44,21 @@ from raypipe.control.events import (
     RetrainSubmitted,
     RetrainSucceeded,
     RolledBack,
+    RolloutEnded,
+    RolloutScored,
+    ShadowJudged,
     Ticked,
     Verdict,
     WindowScored,
 )
 from raypipe.control.ledger import fold_facts
 from raypipe.control.receipts import receipts
-from raypipe.control.state import State, latest_time
+from raypipe.control.rollout_evidence import Baseline, CanaryEvidence, RolloutEvidence, ShadowEvidence
+from raypipe.control.state import Canarying, State, latest_time
 from raypipe.control.step import resume, step
 from raypipe.policy.config import RetrainingSettings
+from raypipe.stats.arms import Arms
+from raypipe.stats.bets import Bets
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 COOL_DOWN_S = 300.0
@@ -59,6 +72,23 @@ OUTCOMES = ("made", "made", "made", "failed", "lost")
 PEOPLE = (RetrainRequested, Approved, Rejected, RolledBack, ChampionChanged)
 
 
+def shown(state: State, outcome: str) -> RolloutEvidence:
+    """Return what live traffic shows: that a challenger is fine, that it does harm, or too little."""
+    fine, n = outcome == "made", 0 if outcome == "lost" else 400
+    shadow = ShadowEvidence(
+        Bets.none(0.01),
+        Bets.of([0.5 if fine else 0.9] * n, 0.5),
+        Bets.of([0.7 if fine else 0.3] * n, 0.49),
+        n_rows=n,
+    )
+    phase, found = state.phase, RolloutEvidence(Baseline(n, n / 10), shadow)
+    if not isinstance(phase, Canarying) or phase.epoch is None:
+        return found
+    treated = np.arange(n) < (20 if fine else 300)
+    losses = Arms.of(np.ones(n), treated, phase.weight, tolerance=2.0)
+    return replace(found, canary={phase.epoch: CanaryEvidence(Bets.none(0.01), Arms(2.0), losses)})
+
+
 class Controller(RuleBasedStateMachine):
     """A controller, a shell that may die anywhere, people, a clock that jumps, and messages that repeat."""
 
@@ -66,8 +96,9 @@ class Controller(RuleBasedStateMachine):
         mode=st.sampled_from(["auto", "approve", "manual"]),
         default=st.sampled_from(["reject", "approve"]),
         schedule=st.sampled_from([None, "*/30 * * * *"]),
+        steps=st.sampled_from([(), ("shadow",), ("canary",), ("shadow", "canary")]),
     )
-    def begin(self, mode: str, default: str, schedule: str | None) -> None:
+    def begin(self, mode: str, default: str, schedule: str | None, steps: tuple[str, ...]) -> None:
         self.settings = RetrainingSettings.model_validate(
             {
                 "mode": mode,
@@ -81,6 +112,7 @@ class Controller(RuleBasedStateMachine):
                 "max_per_day": MAX_PER_DAY,
                 "job_timeout_s": 900,
                 "approval": {"timeout_s": 600, "default": default},
+                "rollout": {name: {"deadline_s": 600, "hold_s": 0} for name in steps},
             }
         )
         self.now, self.n_labels, self.epoch, self.n_versions = START, 0, 1, 1
@@ -90,6 +122,7 @@ class Controller(RuleBasedStateMachine):
         self.jobs: dict[str, str] = {}
         self.passed: set[tuple[str, str | None]] = set()
         self.approved: set[str] = set()
+        self.rolled_out: dict[str, set[str]] = {"shadow": set(), "canary": set()}
         self.tell(self.started("v1", 1))
 
     def started(self, champion: str | None, champion_epoch: int) -> ControllerStarted:
@@ -135,11 +168,23 @@ class Controller(RuleBasedStateMachine):
                 self.approved.add(version)
             case Record(RetrainDecided() as decided):
                 self.check_decided(before, decided)
+            case Record(ShadowJudged(verdict="pass", version=version)):
+                self.rolled_out["shadow"].add(version)
+            case Record(CanaryJudged(verdict="pass", version=version)):
+                self.rolled_out["canary"].add(version)
+            case SetCanary(version=version, champion=champion):
+                self.check_released(version, champion, ("shadow",))
             case Promote(version=version, champion=champion):
-                assert (version, champion) in self.passed
-                assert version in self.approved
+                self.check_released(version, champion, ("shadow", "canary"))
             case _:
                 pass
+
+    def check_released(self, version: str, champion: str | None, steps: tuple[str, ...]) -> None:
+        assert (version, champion) in self.passed
+        assert version in self.approved
+        for step_ in steps:
+            is_asked_for = getattr(self.settings.rollout, step_) is not None
+            assert not is_asked_for or version in self.rolled_out[step_]
 
     def check_decided(self, before: State, decided: RetrainDecided) -> None:
         """Count in time that really went by, whatever the clock showed."""
@@ -231,6 +276,15 @@ class Controller(RuleBasedStateMachine):
                 )
             case Promote(decision, version):
                 self.promote(decision, version, outcome)
+            case WatchRollout(decision) if outcome != "nothing":
+                seen = shown(self.state, outcome)
+                self.tell(RolloutScored(self.now, decision, seen, controller=self.epoch))
+            case SetCanary(decision, version, _, number):
+                self.epoch_of_release = max(self.state.champion_epoch, self.epoch) + 1
+                epoch = self.epoch_of_release
+                self.tell(CanarySet(self.now, decision, version, number, epoch, controller=self.epoch))
+            case EndRollout(decision):
+                self.tell(RolloutEnded(self.now, decision, controller=self.epoch))
             case SendAlert(key) if outcome != "lost":
                 self.tell(AlertSent(self.now, key, controller=self.epoch))
             case _:
@@ -272,7 +326,7 @@ class Controller(RuleBasedStateMachine):
             return
         event = data.draw(st.sampled_from(again))
         n_before, phase = self.state.n_decisions, self.state.phase
-        if not isinstance(event, (WindowScored, Ticked)):
+        if not isinstance(event, (WindowScored, Ticked, RolloutScored)):
             self.state, actions = step(self.state, event, self.settings)
             assert not any(isinstance(action, (SubmitRetrain, Promote)) for action in actions) or (
                 self.state.phase != phase
