@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import shlex
 import sys
 import threading
@@ -210,6 +211,10 @@ class RolloutActor:
         )
         self._interval_s = config.retraining.tick_s
         threading.Thread(target=self._run, name="raypipe-rollout", daemon=True).start()
+
+    def pid(self) -> int:
+        """Return the process that measures."""
+        return os.getpid()
 
     def _run(self) -> None:
         while True:
