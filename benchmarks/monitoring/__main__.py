@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks.monitoring import cost, false_alarms, power
+from benchmarks.monitoring import cost, false_alarms, late_labels, power
 
 
 def main() -> None:
@@ -14,6 +14,17 @@ def main() -> None:
     asked = _parser().parse_args()
     if asked.command == "cost":
         sys.stdout.write(cost.HEAD + cost.cost(asked.rows, asked.window_rows))
+        return
+    if asked.command == "late-labels":
+        sys.stdout.write(late_labels.HEAD)
+        for line in late_labels.table(asked.streams, asked.answers, asked.healthy):
+            sys.stdout.write(line)
+        return
+    if asked.command == "cost-beside":
+        sys.stdout.write(cost.PEERS_HEAD)
+        peers = {"evidently": asked.evidently, "nannyml": asked.nannyml}
+        for line in cost.beside(asked.rows, {name: python for name, python in peers.items() if python}):
+            sys.stdout.write(line)
         return
     if asked.command == "power":
         sys.stdout.write(power.HEAD)
@@ -54,8 +65,16 @@ def _parser() -> argparse.ArgumentParser:
     delays.add_argument("--streams", type=int, default=50)
     delays.add_argument("--healthy", type=int, default=20_000, help="rows before the change")
     delays.add_argument("--peers", type=Path, help="the Python of an environment with river")
+    late = commands.add_parser("late-labels", help="harm where labels come late, and errors later or sooner")
+    late.add_argument("--streams", type=int, default=200)
+    late.add_argument("--answers", type=int, default=30_000)
+    late.add_argument("--healthy", type=int, default=20_000, help="answers before the change")
     seconds = commands.add_parser("cost", help="CPU seconds and bytes")
     seconds.add_argument("--rows", type=int, default=1_000_000)
+    beside = commands.add_parser("cost-beside", help="CPU seconds and memory, and what peers take")
+    beside.add_argument("--rows", type=int, default=1_000_000)
+    beside.add_argument("--evidently", type=Path, help="the Python of an environment with it")
+    beside.add_argument("--nannyml", type=Path, help="the Python of an environment with it")
     seconds.add_argument("--window-rows", type=int, default=10_000)
     return parser
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 from dataclasses import dataclass, replace
+from operator import add
 from typing import TYPE_CHECKING, assert_never
 
 from raypipe.core.errors import SchemaError
@@ -44,7 +45,7 @@ class Counts:
         if [len(one) for one in self.columns] != [len(one) for one in other.columns]:
             raise SchemaError("Counts to add must be by one reference. Got counts of other bins.")
         pairs = zip(self.columns, other.columns, strict=True)
-        return Counts(tuple(tuple(a + b for a, b in zip(x, y, strict=True)) for x, y in pairs))
+        return Counts(tuple(tuple(map(add, x, y)) for x, y in pairs))
 
     @property
     def n_rows(self) -> int:

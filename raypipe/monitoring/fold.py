@@ -25,7 +25,7 @@ from raypipe.monitoring.config import MonitoringSettings
 from raypipe.monitoring.fold_lives import (
     Lives,
     Watches,
-    delay_curve,
+    delays_of,
     no_watches,
     read_lives,
     ripe_at_s,
@@ -104,9 +104,9 @@ class Fold:
             take_labels(session, version, watch, self._settings, now_s)
         lives = read_lives(session, version)
         n_full = lives.n_answers // self._settings.harm.cohort_rows
-        delays = delay_curve(session, version, n_full, now_s)
+        delays = delays_of(session, version, n_full, now_s)
         ripe_at = ripe_at_s(session, version, lives, self._settings, delays)
-        found = _captured(session, version, self._settings, lives, delays)
+        found = _captured(session, version, self._settings, lives, delays.curve)
         return replace(found, ripe_at=None if ripe_at is None else datetime.fromtimestamp(ripe_at, UTC))
 
     def _brought_up(self, work: Callable[[sqlite3.Connection], _T]) -> _T:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from raypipe.monitoring import fold_statements as sql
 from raypipe.monitoring.config import MonitoringSettings
-from raypipe.monitoring.labelled_life import Change, LabelledLife
+from raypipe.monitoring.labelled_life import Change, LabelledLife, mature_age_s, watched_cohorts
 from raypipe.monitoring.life import Life
 from raypipe.monitoring.watch import Watch, rows_of
 from raypipe.stats.delays import DelayCurve
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 
 Watches: TypeAlias = Callable[[str], Watch | None]
 """What each version is compared with; None where that cannot be told any more."""
-MATURE_RATIO = 0.95
-"""Of the labels that ever come, so many have come when a cohort is taken."""
-_N_WAITED = 50
-"""The newest cohorts tell how long labels take."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +116,7 @@ def _mature(
     n_full = lives.n_answers // settings.harm.cohort_rows
     if lives.labels.n_cohorts >= n_full:
         return
-    after_s = _mature_after_s(settings, delay_curve(session, version, n_full, now_s))
+    after_s = _mature_after_s(settings, delays_of(session, version, n_full, now_s))
     if after_s is None:
         return
     for cohort in range(lives.labels.n_cohorts, n_full):
@@ -135,9 +131,9 @@ def ripe_at_s(
     version: str,
     lives: Lives,
     settings: MonitoringSettings,
-    delays: DelayCurve,
+    delays: Delays,
 ) -> float | None:
-    """Return when the next cohort will be mature; None where none is full, or no label has come."""
+    """Return when the next cohort will be mature; None where none is full, or that is not known."""
     after_s = _mature_after_s(settings, delays)
     cohort = lives.labels.n_cohorts
     if after_s is None or cohort >= lives.n_answers // settings.harm.cohort_rows:
@@ -151,22 +147,36 @@ def _cohort(session: sqlite3.Connection, version: str, cohort: int) -> tuple[flo
     return (last_at or 0) / 1e6, n
 
 
-def _mature_after_s(settings: MonitoringSettings, delays: DelayCurve) -> float | None:
-    """Return the age by which nearly all labels that ever come have come; None without any."""
+def _mature_after_s(settings: MonitoringSettings, delays: Delays) -> float | None:
     given = settings.harm.mature_after_s
-    return delays.age_for(MATURE_RATIO) if given is None else given
+    return mature_age_s(delays.curve, delays.oldest_age_s) if given is None else given
 
 
-def delay_curve(session: sqlite3.Connection, version: str, n_full: int, now_s: float) -> DelayCurve:
-    """Return how long the labels of the newest answers take."""
+@dataclass(frozen=True)
+class Delays:
+    """How long labels take, as some answers show it, the oldest of which has that age."""
+
+    curve: DelayCurve = field(default_factory=DelayCurve)
+    oldest_age_s: float = 0.0
+
+
+def delays_of(session: sqlite3.Connection, version: str, n_full: int, now_s: float) -> Delays:
+    """Return how long the labels of a version's answers take, most of them of the newest cohorts."""
     import numpy as np
 
-    since = {"version": version, "cohort": max(0, n_full - _N_WAITED)}
-    rows = [row for row in session.execute(sql.WAITED, since) if row[0] is not None]
+    rows = [
+        row
+        for cohort in (n_full, *watched_cohorts(n_full))
+        for row in session.execute(sql.WAITED, {"version": version, "cohort": cohort})
+        if row[0] is not None
+    ]
+    if not rows:
+        return Delays()
     at = np.array([row[0] for row in rows], np.float64) / 1e6
     label_at = np.array([np.nan if row[1] is None else row[1] for row in rows], np.float64) / 1e6
+    ages = np.maximum(now_s - at, 0.0)
     # A label that came before the last answer took no time.
-    return DelayCurve.of(np.maximum(label_at - at, 0.0), np.maximum(now_s - at, 0.0))
+    return Delays(DelayCurve.of(np.maximum(label_at - at, 0.0), ages), float(ages.max()))
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ COHORT_LABELS = f"""SELECT {_CHANGE} FROM known
 STALE = f"""SELECT {_CHANGE} FROM known
     WHERE watched = :version AND cohort < :cohort AND is_stale = 1 ORDER BY cohort, id"""
 COUNTED_LOSS = "UPDATE known SET counted = ?, is_stale = NULL WHERE id = ?"
-WAITED = "SELECT at, label_at FROM known WHERE watched = :version AND cohort >= :cohort"
+WAITED = "SELECT at, label_at FROM known WHERE watched = :version AND cohort = :cohort"
 CAME_LABELS = "INSERT INTO came (id, at, seq, label) VALUES (?, ?, ?, ?)"
 TOUCHED = "INSERT INTO touched SELECT DISTINCT id FROM came"
 

@@ -19,13 +19,20 @@ from raypipe.core.ids import Json
 from raypipe.monitoring.graded import Graded
 from raypipe.monitoring.harm import Budget, HarmState, Release
 from raypipe.stats.bets import Bets
+from raypipe.stats.delays import DelayCurve
 
+MATURE_RATIO = 0.95
+"""Of the labels that ever come, so many have come when a cohort is taken."""
+WATCHED_AGES = 2.0
+"""How many times the age of maturity the oldest watched answer must have, for that age to be trusted: of
+younger ones the quick labels alone have come, and the slow ones that ever come are not known of."""
 N_SHOWN = 20
 """Cohorts that are kept one by one, the newest; of older ones the sums are."""
 MIN_SLICE_ROWS = 30
 """A slice of fewer graded rows is not judged: what it was at release is not known."""
 Slice = tuple[str, int]
 """A column, and one of its bins."""
+_N_AT_ONE_STEP = 10
 
 
 @dataclass(frozen=True)
@@ -168,6 +175,32 @@ class LabelledLife:
                 )
             case _:
                 raise SchemaError(f"A life of labels must have harm, slices, sums. Got {value!r:.200}.")
+
+
+def mature_age_s(delays: DelayCurve, oldest_age_s: float) -> float | None:
+    """Return the age by which nearly all labels that ever come have come; None while that is not known.
+
+    `oldest_age_s` is the age of the oldest answer that the delays are of.
+
+    >>> mature_age_s(DelayCurve((1.0, 3.0), (0.5, 0.6)), 9.0)
+    3.0
+    """
+    age = delays.age_for(MATURE_RATIO)
+    return None if age is None or oldest_age_s < WATCHED_AGES * age else age
+
+
+def watched_cohorts(n_full: int) -> tuple[int, ...]:
+    """Return cohorts whose labels tell how long labels take: the newest ten, and ever fewer older ones.
+
+    >>> watched_cohorts(45)
+    (44, 43, 42, 41, 40, 39, 38, 37, 36, 35, 33, 31, 29, 27, 25, 23, 21, 19, 17, 15, 11, 7, 3, 0)
+    """
+    found, at, step = list[int](), n_full - 1, 1
+    while at >= 0:
+        found.append(at)
+        step *= 2 if len(found) % _N_AT_ONE_STEP == 0 else 1
+        at -= step
+    return tuple(found) if not found or found[-1] == 0 else (*found, 0)
 
 
 def releases_of(graded: Graded, budget: Budget) -> dict[Slice | None, Release]:

@@ -20,6 +20,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
+from operator import add
 from typing import TypeAlias
 
 import numpy as np
@@ -35,13 +37,16 @@ _ODDS = (1.05, 64.0)
 """By how much the smallest and the largest bet expect the odds of a loss to have grown."""
 
 
+@lru_cache(maxsize=256)
 def bets(p: float) -> Floats:
     """Return the grid of bets against a mean of at most `p`, each above 0 and below 1 / p."""
     if not 0 < p < 1:
         raise ValueError(f"the mean that is not harm must lie between 0 and 1. Got {p}.")
     odds = p / (1 - p) * np.geomspace(*_ODDS, N_BETS)
     expected = odds / (1 + odds)
-    return np.asarray((expected - p) / (p * (1 - p)), np.float64)
+    found = np.asarray((expected - p) / (p * (1 - p)), np.float64)
+    found.setflags(write=False)
+    return found
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ class Bets:
         """Return the bets on the rows of both; raises SchemaError for bets against another mean."""
         if self.p != other.p:
             raise SchemaError(f"Bets to add must be against one mean. Got {self.p} and {other.p}.")
-        logs = tuple(a + b for a, b in zip(self.log_wealth, other.log_wealth, strict=True))
+        logs = tuple(map(add, self.log_wealth, other.log_wealth))
         return Bets(self.p, self.n + other.n, self.total + other.total, logs)
 
     def __sub__(self, other: Bets) -> Bets:

@@ -24,11 +24,8 @@ def test_the_loop_recovers_from_a_change_of_concept_without_a_failed_request(dri
     status = drifting.command("status")
     assert status["champion"] == status["endpoint"]["version"] != "v1"
     receipt = drifting.command("why", status["champion"])
-    assert (receipt["trigger"], receipt["ending"], receipt["gate"]["verdict"]) == (
-        "quality",
-        "promoted",
-        "pass",
-    )
+    assert receipt["trigger"] in ("quality", "harm"), "whichever labels showed it first"
+    assert (receipt["ending"], receipt["gate"]["verdict"]) == ("promoted", "pass")
     assert receipt["gate"]["challenger_score"] > receipt["gate"]["champion_score"]
     assert receipt["data_version"] != receipt["champion_data_version"]
     kinds = [entry["kind"] for entry in drifting.command("history", "--limit", "200")]

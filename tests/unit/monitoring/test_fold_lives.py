@@ -115,6 +115,17 @@ def test_a_cohort_waits_until_its_youngest_answer_is_as_old_as_labels_take(log: 
     assert (captured.lives.labels.n_cohorts, captured.ripe_at) == (2, None), "20 answers fill no cohort"
 
 
+def test_how_long_labels_take_is_trusted_once_answers_are_twice_as_old(log: Log) -> None:
+    """The first labels to come are quick ones: taken at their word, cohorts would hold little else."""
+    settings = SETTINGS.model_copy(update={"harm": HarmSettings(cohort_rows=50)})
+    log.answers([answer(i) for i in range(100)])
+    log.labels([label(i, True, after_s=80.0) for i in range(100)])
+    assert log.look(NOON + timedelta(seconds=150), settings=settings).lives.labels.n_cohorts == 0
+    captured = log.look(NOON + timedelta(seconds=161), settings=settings)
+    assert captured.lives.labels.mature_after_s == 80.0
+    assert (captured.lives.labels.n_cohorts, captured.lives.labels.n_labelled) == (1, 50)
+
+
 def test_the_order_of_labels_and_of_looks_does_not_matter(log: Log, tmp_path: Path) -> None:
     random, n = Random(3), 400
     log.answers([answer(i, random.choice(["red", "blue"])) for i in range(n)])
