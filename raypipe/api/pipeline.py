@@ -60,6 +60,8 @@ class Deployment:
     """A row that the endpoint answers."""
     warning: str | None = None
     """What a careful person should know of it."""
+    grpc_address: str | None = None
+    """Where it answers over gRPC too; None where it does not."""
 
 
 class Pipeline:
@@ -289,6 +291,7 @@ class Pipeline:
             serving_token_file=spec.token_file,
             example=read_golden(self.config.folder.model(version)).rows[0],
             warning=_OPEN.format(self.config.serving.host) if self.config.serving.is_open else None,
+            grpc_address=spec.grpc_address,
         )
 
     def _check_port(self) -> None:

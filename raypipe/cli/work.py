@@ -138,6 +138,7 @@ def _outcome_json(outcome: Outcome) -> dict[str, Json]:
 def _deployment_json(deployment: Deployment) -> dict[str, Json]:
     return {
         "url": deployment.url,
+        "grpc_address": deployment.grpc_address,
         "serving": deployment.version,
         "dashboard_url": deployment.dashboard_url,
         "token_file": _path(deployment.token_file),
@@ -174,6 +175,8 @@ def _up_lines(outcome: Outcome, deployment: Deployment, command: list[str], answ
     yield f"  {answer}"
     yield ""
     yield f"OpenAPI: {deployment.url}/docs"
+    if deployment.grpc_address:
+        yield f"gRPC, Open Inference Protocol: {deployment.grpc_address}"
     if deployment.dashboard_url:
         yield f"Ray dashboard: {deployment.dashboard_url}"
         if deployment.token_file:

@@ -28,8 +28,19 @@ class EndpointSpec:
     @property
     def url(self) -> str:
         """Where the endpoint answers."""
+        return f"http://{self._host}:{self.settings.port}/{self.name}"
+
+    @property
+    def grpc_address(self) -> str | None:
+        """Where the endpoint answers over gRPC; None where it does not."""
+        port = self.settings.grpc_port
+        return None if port is None else f"{self._host}:{port}"
+
+    @property
+    def _host(self) -> str:
+        """What a client on this machine asks."""
         host = "127.0.0.1" if self.settings.host in ("0.0.0.0", "::") else self.settings.host
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.settings.port}/{self.name}"
+        return f"[{host}]" if ":" in host else host
 
     @property
     def operator_token_file(self) -> Path:

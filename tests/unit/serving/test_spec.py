@@ -21,6 +21,13 @@ def test_the_url_is_where_a_client_on_this_machine_asks() -> None:
     assert replace(SPEC, settings=ServingSettings(host="::1")).url == "http://[::1]:8000/tiny"
 
 
+def test_the_address_of_grpc_is_where_a_client_on_this_machine_asks() -> None:
+    assert SPEC.grpc_address is None
+    for host, address in (("localhost", "localhost:9"), ("0.0.0.0", "127.0.0.1:9"), ("::1", "[::1]:9")):
+        settings = ServingSettings(host=host, grpc_port=9)
+        assert replace(SPEC, settings=settings).grpc_address == address
+
+
 def test_the_id_follows_name_home_settings_and_code(monkeypatch: pytest.MonkeyPatch) -> None:
     others = [
         replace(SPEC, name="other"),
