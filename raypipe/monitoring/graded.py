@@ -21,6 +21,7 @@ from raypipe.monitoring.drift import places
 from raypipe.monitoring.estimated import Expected
 from raypipe.monitoring.harm import MAX_RANKED, Budget, Release
 from raypipe.monitoring.joint import Sample
+from raypipe.monitoring.life import alike_in_order
 from raypipe.monitoring.quality import JudgedTask
 from raypipe.monitoring.reference import CategoryBins, NumberBins, Reference, ReferenceColumn
 
@@ -54,6 +55,9 @@ class Graded:
     """The distribution of what was answered."""
     sample: Sample
     """Training rows by the bins of the inputs."""
+    alike: Mapping[str, float]
+    """How many rows in a row tell as much as one, by column, as training and graded rows in their order show;
+    empty where they have no order of time."""
     slices: Mapping[str, tuple[tuple[int, float], ...]]
     """For each sliced column, by its bins: rows, and their total loss (a wrong class, or an error's rank)."""
 
@@ -75,6 +79,7 @@ class Graded:
             "expected": self.expected.to_json(),
             "answers": self.answers.to_json(),
             "sample": self.sample.to_json(),
+            "alike": dict(self.alike),
             "slices": slices,
         }
 
@@ -90,6 +95,7 @@ class Graded:
                 "expected": expected,
                 "answers": answers,
                 "sample": sample,
+                "alike": {**alike},
                 "slices": {**slices},
             }:
                 return cls(
@@ -99,6 +105,7 @@ class Graded:
                     Expected.from_json(expected),
                     Reference.from_json(answers),
                     Sample.from_json(sample),
+                    msgspec.convert(alike, dict[str, float]),
                     msgspec.convert(slices, dict[str, tuple[tuple[int, float], ...]]),
                 )
             case _:
@@ -114,10 +121,18 @@ class Answered:
     """The code of the right class, or the right value."""
 
 
-def graded(task: JudgedTask, answered: Answered, rows: pa.Table, sliced: Reference, sample: Sample) -> Graded:
+def graded(
+    task: JudgedTask,
+    answered: Answered,
+    rows: pa.Table,
+    sliced: Reference,
+    sample: Sample,
+    alike: Mapping[str, float] | None = None,
+) -> Graded:
     """Grade a version's answers to rows, at least one; `sliced` are the columns whose bins are slices.
 
-    `sample` is of the rows that it was trained on.
+    `sample` is of the rows that it was trained on, and `alike` says how many of those in a row tell as much
+    as one, where they and the graded ones are in order of time.
     """
     import numpy as np
 
@@ -131,13 +146,15 @@ def graded(task: JudgedTask, answered: Answered, rows: pa.Table, sliced: Referen
         errors = np.abs(raw - target)
         expected, answers = Expected.of_amounts(raw, errors), answer_table(None, raw)
         losses = Release(0.5, 0.5, tuple(np.sort(errors).tolist())).ranks(errors)
+    distribution = _reference(answers)
     return Graded(
         n_rows=len(target),
         n_wrong=int(losses.sum()) if task.kind == "classification" else None,
         errors=_kept(errors),
         expected=expected,
-        answers=_reference(answers),
+        answers=distribution,
         sample=sample,
+        alike={} if alike is None else {**alike_in_order(distribution, answers), **alike},
         slices={one.column.name: _by_bin(one, rows, losses) for one in sliced.columns},
     )
 

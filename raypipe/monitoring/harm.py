@@ -9,7 +9,7 @@ No harm means a mean loss of at most `Release.bound`: an upper bound of the mean
 what the graded rows do not know with probability 1 - delta, and a tolerance. While this holds for the mean of
 each label given those before, the alarm `harmed` is ever given with probability at most alpha - delta. It
 holds only if labels are taken in an order that does not depend on them: by matured cohorts of answers
-(`raypipe.monitoring.maturity`), not as they arrive, since bad news may travel slower than good.
+(`raypipe.monitoring.labelled_life`), not as they arrive, since bad news may travel slower than good.
 """
 
 from __future__ import annotations

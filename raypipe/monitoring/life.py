@@ -6,8 +6,9 @@ falls, changes nothing. What is kept adds up, and stays as small as `raypipe.sta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 N_HEALTHY = 50
-"""The first windows of a version's life, which show how many rows are alike."""
+"""Windows that show how many rows are alike."""
+DEFAULT_STEP_ROWS = 500
+NOTHING_KNOWN: Mapping[str, float] = MappingProxyType({})
 MIN_HEALTHY = 5
 """With fewer windows their scatter says too little, and rows count as independent."""
 
@@ -77,9 +80,17 @@ class Life:
             return None
         return tuple(one.n_alike for one in self.scatter)
 
-    def evidence(self, reference: Reference, budget: Budget) -> tuple[ColumnEvidence, ...]:
-        """Return the evidence that each column has drifted, from all rows, in the reference's order."""
-        alike = self.alike or (1.0,) * len(reference.columns)
+    def evidence(
+        self, reference: Reference, budget: Budget, known: Mapping[str, float] = NOTHING_KNOWN
+    ) -> tuple[ColumnEvidence, ...]:
+        """Return the evidence that each column has drifted, from all rows, in the reference's order.
+
+        `known` is how many rows are alike, by column, where rows of before have shown it. The first live
+        windows tell it of the others, and are then taken to be healthy.
+        """
+        live = self.alike or (1.0,) * len(reference.columns)
+        pairs = zip(reference.columns, live, strict=True)
+        alike = [known.get(one.column.name, n) for one, n in pairs]
         needed = log_bound(max(1, len(reference.columns)), budget)
         found = evidence(reference, self._now, budget, alike)
         return tuple(
@@ -114,6 +125,17 @@ class Life:
                 return cls(DriftState.from_json(drift), counted, tuple(map(_scatter, scatter)))
             case _:
                 raise SchemaError(f"A life must have drift, filling, scatter. Got {value!r:.200}.")
+
+
+def alike_in_order(reference: Reference, rows: pa.Table) -> dict[str, float]:
+    """Return how many rows in a row tell as much as one, by column, of rows in their order of time.
+
+    From windows as those of live rows; empty where there are too few.
+    """
+    life = Life().after(reference, rows, DEFAULT_STEP_ROWS)
+    if life.alike is None:
+        return {}
+    return {one.column.name: n for one, n in zip(reference.columns, life.alike, strict=True)}
 
 
 def _scattered(scatter: Sequence[Scatter], window: Counts) -> tuple[Scatter, ...]:

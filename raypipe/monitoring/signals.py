@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from raypipe.monitoring.config import MonitoringSettings
 from raypipe.monitoring.harm import Budget, HarmState, Release, harm
 from raypipe.monitoring.labelled_life import LabelledLife, Slice, budget_share
+from raypipe.monitoring.life import NOTHING_KNOWN
 from raypipe.monitoring.reference import NumberBins
 from raypipe.monitoring.report import (
     Cohort,
@@ -53,7 +54,8 @@ def signals(
     `looked` is what the last look at all inputs together found, which stands until the next is due.
     """
     columns = watch.columns
-    found = lives.counts.evidence(columns, watch.drift_budget(settings))
+    known = watch.graded.alike if watch.graded else NOTHING_KNOWN
+    found = lives.counts.evidence(columns, watch.drift_budget(settings), known)
     found = found if lives.counts.n_rows >= settings.min_rows else ()
     releases, budget = watch.releases(settings), watch.harm_budget(settings)
     has_slices = len(releases) > 1

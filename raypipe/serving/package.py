@@ -13,6 +13,7 @@ from raypipe.core.files import storage_errors, write_json
 from raypipe.core.ids import Json
 from raypipe.monitoring.graded import MAX_GRADED, Answered, Graded, graded, write_graded
 from raypipe.monitoring.joint import Sample
+from raypipe.monitoring.life import alike_in_order
 from raypipe.monitoring.reference import Reference, write_reference
 from raypipe.processing.rules import as_config
 from raypipe.processing.stored import write_transform
@@ -115,7 +116,9 @@ def _graded(package: Package, predictor: Predictor, reference: Reference) -> Gra
     raw = predictor.model.predict(predictor.transform.transform_table(rows))
     target = package.task.encode(rows[package.task.label])
     sample = Sample.of(reference, package.split.train, seed=0)
-    return graded(package.task, Answered(raw, target), rows, reference.only(package.slices), sample)
+    alike = alike_in_order(reference, package.split.train) if package.split.by == "time" else None
+    sliced = reference.only(package.slices)
+    return graded(package.task, Answered(raw, target), rows, sliced, sample, alike)
 
 
 def _card(package: Package, example: Mapping[str, Json]) -> ModelCard:

@@ -15,7 +15,7 @@ from raypipe.core.errors import SchemaError
 from raypipe.data.profile import Profile
 from raypipe.data.schema import schema_columns
 from raypipe.monitoring.drift_evidence import Budget
-from raypipe.monitoring.life import MIN_HEALTHY, Life
+from raypipe.monitoring.life import MIN_HEALTHY, Life, alike_in_order
 from raypipe.monitoring.reference import Reference
 
 STEP = 10
@@ -64,6 +64,16 @@ def test_rows_that_come_in_runs_count_less_once_the_first_windows_show_it() -> N
     x, _ = naive.evidence(REFERENCE, Budget(tolerance=0.0))
     assert not x.drifted and x.n_alike == alike[0]
     assert Life().after(REFERENCE, runs[0], 500).alike is None
+
+
+def test_how_many_are_alike_is_told_by_rows_of_before_where_they_have_an_order() -> None:
+    in_order = alike_in_order(REFERENCE, rows(5_000, seed=1, run=25))
+    assert in_order["x"] == pytest.approx(25, rel=0.4)
+    assert alike_in_order(REFERENCE, rows(2_000, seed=1)) == {}, "four windows tell too little"
+    moved = Life().after(REFERENCE, rows(5_000, seed=2, shift=1.5), 500)
+    x, c = moved.evidence(REFERENCE, Budget(), {"x": 25.0})
+    assert (x.n_alike, x.drifted) == (25.0, True) and c.n_alike < 3
+    assert x.log_evidence < moved.evidence(REFERENCE, Budget())[0].log_evidence
 
 
 def test_nothing_answered_yet() -> None:
