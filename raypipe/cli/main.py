@@ -15,6 +15,7 @@ from raypipe.cli import (
     doctor,
     endpoint,
     ingest,
+    lineage,
     models,
     project,
     quarantine,
@@ -37,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (project, sources, ingest, work, submit, endpoint, score, decisions, doctor):
+for commands in (project, sources, ingest, work, submit, endpoint, score, decisions, lineage, doctor):
     commands.add_to(app)
 app.add_typer(data.app, name="data")
 app.add_typer(check.app, name="contract")
