@@ -6,8 +6,10 @@ falls, changes nothing. What is kept adds up, and stays as small as `raypipe.sta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from operator import add
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -22,7 +24,11 @@ from raypipe.monitoring.report import ColumnEvidence
 from raypipe.stats.alike import Scatter
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
+
+    Places = NDArray[np.int64]
 
 N_HEALTHY = 50
 """Windows that show how many rows are alike."""
@@ -49,19 +55,25 @@ class Life:
             return self
         n_before = 0 if self.filling is None else self.filling.n_rows
         window = (n_before + np.arange(rows.num_rows)) // step_rows
-        first, *others = counts_by_window(reference, rows, window)
-        return self._after([first if self.filling is None else self.filling + first, *others], step_rows)
+        counted = counts_by_window(reference, rows, window)
+        if self.filling is not None:
+            for of, before in zip(counted, self.filling.columns, strict=True):
+                of[0] += before
+        n_full = (n_before + rows.num_rows) // step_rows
+        filling = _summed(counted, n_full) if n_full < len(counted[0]) else None
+        return (
+            self._after([of[:n_full] for of in counted], filling)
+            if n_full
+            else replace(self, filling=filling)
+        )
 
-    def _after(self, windows: Iterable[Counts], step_rows: int) -> Life:
-        drift, filling, scatter = self.drift, None, self.scatter
-        for one in windows:
-            if one.n_rows < step_rows:
-                filling = one
-                continue
-            if drift.tests.n_windows < N_HEALTHY:
-                scatter = _scattered(scatter, one)
-            drift = update(drift, one)
-        return Life(drift, filling, scatter)
+    def _after(self, windows: Sequence[Places], filling: Counts | None) -> Life:
+        """Return the life with windows that are full, shapes (n_windows, n_bins), and the one that fills."""
+        n_healthy = max(0, N_HEALTHY - self.drift.tests.n_windows)
+        scatter = [Scatter.of_all(of[:n_healthy]) for of in windows]
+        tests = self.drift.tests.after_all(len(windows[0]), partial(_summed, windows))
+        known = self.scatter or (Scatter(),) * len(scatter)
+        return Life(DriftState(tests), filling, tuple(map(add, known, scatter)))
 
     @property
     def n_rows(self) -> int:
@@ -138,9 +150,9 @@ def alike_in_order(reference: Reference, rows: pa.Table) -> dict[str, float]:
     return {one.column.name: n for one, n in zip(reference.columns, life.alike, strict=True)}
 
 
-def _scattered(scatter: Sequence[Scatter], window: Counts) -> tuple[Scatter, ...]:
-    more = [Scatter.of(one) for one in window.columns]
-    return tuple(a + b for a, b in zip(scatter, more, strict=True)) if scatter else tuple(more)
+def _summed(windows: Sequence[Places], start: int) -> Counts:
+    """Return the sums of windows from one on, for each column."""
+    return Counts(tuple(tuple(of[start:].sum(axis=0).tolist()) for of in windows))
 
 
 def _scatter(value: Json) -> Scatter:

@@ -54,7 +54,14 @@ class Scatter:
     @classmethod
     def of(cls, counted: Sequence[int]) -> Scatter:
         """Return the scatter of one window."""
-        return cls(1, tuple(counted), tuple(n * n for n in counted))
+        return cls.of_all(np.array([counted], np.int64))
+
+    @classmethod
+    def of_all(cls, windows: npt.NDArray[np.int64]) -> Scatter:
+        """Return the scatter of windows, shape (n_windows, n_bins)."""
+        if not len(windows):
+            return cls()
+        return cls(len(windows), tuple(windows.sum(0).tolist()), tuple((windows * windows).sum(0).tolist()))
 
     def __add__(self, other: Scatter) -> Scatter:
         """Return the scatter of the windows of both."""

@@ -18,7 +18,7 @@ it promises only that without a change it takes A windows on average until it re
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, Self, TypeAlias, TypeVar
 
@@ -49,6 +49,17 @@ class Started(Generic[Part]):
         n = self.n_windows
         grown = tuple((start, part + window) for start, part in self.parts if is_alive(start, n))
         return Started(n + 1, (*grown, (n, window)))
+
+    def after_all(self, n_windows: int, since: Callable[[int], Part]) -> Started[Part]:
+        """Return the tests after so many more windows, at least one; those alive then are all that costs.
+
+        `since` gives what the new windows from one on, counted from 0, come to together.
+        """
+        first, last = self.n_windows, self.n_windows + n_windows - 1
+        whole = since(0)
+        grown = tuple((start, part + whole) for start, part in self.parts if is_alive(start, last))
+        begun = tuple((s, since(s - first)) for s in range(first, last + 1) if is_alive(s, last))
+        return Started(last + 1, (*grown, *begun))
 
     def with_more(self, window: int, part: Part) -> Started[Part]:
         """Return the tests with more of what a window of before counts, in those that counted it."""

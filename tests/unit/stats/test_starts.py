@@ -48,3 +48,22 @@ def test_the_sums_are_of_the_tests_alive() -> None:
     assert life.tolist() == pytest.approx(np.log(weights @ np.exp(logs)).tolist())
     assert recent.tolist() == pytest.approx(np.log(np.exp(logs).sum(0)).tolist())
     assert log_recent(np.zeros((0, 2))).tolist() == [-np.inf, -np.inf]
+
+
+@given(st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=40), max_size=5))
+def test_many_windows_at_once_are_those_one_by_one(batches: list[list[int]]) -> None:
+    one_by_one = at_once = Started[int]()
+    for batch in batches:
+        for window in batch:
+            one_by_one = one_by_one.after(window)
+        at_once = at_once.after_all(len(batch), lambda start, of=batch: sum(of[start:]))  # type: ignore[misc]
+    assert at_once == one_by_one
+
+
+def test_more_of_a_window_counts_in_the_tests_that_counted_it() -> None:
+    started = Started[int]()
+    for window in (1, 2, 3, 4):
+        started = started.after(window)
+    assert started.with_more(2, 100).parts == tuple(
+        (start, part + (100 if start <= 2 else 0)) for start, part in started.parts
+    )
