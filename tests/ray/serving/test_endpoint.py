@@ -131,15 +131,22 @@ class RpcLoad:
         self._address = address(spec.settings)
         self._model = spec.name
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> RpcLoad:
         self._thread.start()
+        self.wait_for("v1")
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
+
+    def wait_for(self, version: str) -> None:
+        deadline = time.monotonic() + 60
+        while version not in self.versions and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert version in self.versions, self.failures[:3]
 
     def _run(self) -> None:
         request = raw()
@@ -259,6 +266,7 @@ def test_versions_are_swapped_under_load_without_a_failed_request(
         for number in range(2, 6):
             move(spec, write_tiny_version(spec.folder, f"v{number}", number, model=tiny_model(0.5)))
             load.wait_for(20)
+            rpc.wait_for(f"v{number}")
         with pytest.raises(ServingError, match=r"goes on with v5: .* is truncated"):
             spoilt = write_tiny_version(spec.folder, "v6", 6)
             (spec.folder.model("v6") / "model" / "constant.json").write_text("{")
