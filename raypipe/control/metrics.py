@@ -9,6 +9,7 @@ from typing import get_args
 
 from raypipe.control.events import Fact, GateJudged, RetrainFailed, RetrainLost
 from raypipe.control.ledger import read_facts
+from raypipe.control.nearness import TRIGGER
 from raypipe.control.signal_metrics import MAX_COLUMNS, SIGNAL_METRICS, signal_samples
 from raypipe.control.state import Phase, State
 from raypipe.control.traffic import read_window
@@ -72,6 +73,7 @@ METRICS = (
     CHAMPION_EPOCH,
     DECISIONS,
     *SIGNAL_METRICS,
+    TRIGGER,
 )
 
 

@@ -13,9 +13,17 @@ from raypipe.core.files import write_json
 from raypipe.core.home import PipelineHome
 from raypipe.core.ids import Json
 from raypipe.monitoring.report import WindowReport
+from raypipe.monitoring.samples import Metric, Sample
 from raypipe.policy.config import RetrainingSettings, TriggerSettings
 from raypipe.policy.cron import next_time
 from raypipe.stats.metrics import METRICS
+
+TRIGGER = Metric(
+    "raypipe_trigger_nearness",
+    "gauge",
+    "How much of the way to a trigger is done, from 0 to 1, where that is known.",
+    ("pipeline", "trigger"),
+)
 
 
 @dataclass(frozen=True)
@@ -69,12 +77,19 @@ class OutlookFile:
         self._clock = clock
         self._kept: Outlook | None = None
 
-    def keep(self, state: State) -> None:
-        """Write the outlook where it is another one; raises StorageError."""
+    def keep(self, state: State) -> Outlook:
+        """Write the outlook where it is another one, and return it; raises StorageError."""
         found = outlook(state, read_window(self._folder), self._settings, self._clock.now())
         if found != self._kept:
             write_json(self._folder.outlook, found.to_json())
             self._kept = found
+        return found
+
+
+def trigger_samples(pipeline: str, found: Outlook) -> Iterator[Sample]:
+    """Yield how far each trigger is."""
+    for one in found.triggers:
+        yield TRIGGER.of(one.ratio, pipeline, one.trigger)
 
 
 def _quality(window: WindowReport | None, triggers: TriggerSettings) -> Iterator[Nearness]:

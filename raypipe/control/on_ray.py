@@ -24,7 +24,7 @@ from raypipe.control.alerting import LogAndWebhook
 from raypipe.control.capture_watch import CaptureWatch, capture_of
 from raypipe.control.controller import Controller, JobState, Ports
 from raypipe.control.metrics import PipelineSamples
-from raypipe.control.nearness import OutlookFile
+from raypipe.control.nearness import OutlookFile, trigger_samples
 from raypipe.control.outcome import Retrained, read_result
 from raypipe.control.rollout_evidence import RolloutEvidence
 from raypipe.control.rollout_watch import RolloutWatch, read_evidence
@@ -300,8 +300,8 @@ def _metrics(config: Config) -> Callable[[State], None]:
     ray_metrics = RayMetrics()
 
     def show(state: State) -> None:
-        ray_metrics.export(shown.read(state))
-        outlook.keep(state)
+        triggers = trigger_samples(config.name, outlook.keep(state))
+        ray_metrics.export((*shown.read(state), *triggers))
 
     return show
 

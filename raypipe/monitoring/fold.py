@@ -106,7 +106,9 @@ class Fold:
         n_full = lives.n_answers // self._settings.harm.cohort_rows
         delays = delays_of(session, version, n_full, now_s)
         ripe_at = ripe_at_s(session, version, lives, self._settings, delays)
-        found = _captured(session, version, self._settings, lives, delays.curve)
+        mature_s = lives.labels.mature_after_s
+        before = now_s if mature_s is None else now_s - mature_s
+        found = _captured(session, version, self._settings, lives, delays.curve, before)
         return replace(found, ripe_at=None if ripe_at is None else datetime.fromtimestamp(ripe_at, UTC))
 
     def _brought_up(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
@@ -266,9 +268,14 @@ def _counted(session: sqlite3.Connection, came: str, rows: Iterator[tuple[object
 
 
 def _captured(
-    session: sqlite3.Connection, version: str, settings: MonitoringSettings, lives: Lives, delays: DelayCurve
+    session: sqlite3.Connection,
+    version: str,
+    settings: MonitoringSettings,
+    lives: Lives,
+    delays: DelayCurve,
+    before_s: float,
 ) -> Captured:
-    found = {row[0]: row for row in _labelled(session, version, settings.window_labels)}
+    found = {row[0]: row for row in _labelled(session, version, settings.window_labels, before_s)}
     found.update({row[0]: row for row in session.execute(sql.NEWEST, {"limit": settings.window_rows})})
     rows = sorted(found.values(), key=lambda row: (row[1], row[2]))
     predictions, labels = _tables(rows)
@@ -281,10 +288,14 @@ def _captured(
     )
 
 
-def _labelled(session: sqlite3.Connection, version: str, window: int) -> Iterator[tuple[Any, ...]]:
+def _labelled(
+    session: sqlite3.Connection, version: str, window: int, before_s: float
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the newest labelled rows of the versions that answered last, from a time on back."""
     last = session.execute(sql.LAST_LABELLED, {"limit": N_VERSIONS}).fetchall()
+    before = round(before_s * 1e6)
     for name in {version, *(row[0] for row in last)}:
-        yield from session.execute(sql.LABELLED, {"version": name, "limit": window})
+        yield from session.execute(sql.LABELLED, {"version": name, "limit": window, "before": before})
 
 
 def _tables(rows: list[tuple[Any, ...]]) -> tuple[pa.Table, pa.Table]:

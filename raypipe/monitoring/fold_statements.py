@@ -100,7 +100,8 @@ _COLUMNS = (
 NEWEST = f"""SELECT {_COLUMNS.format(inputs="inputs")} FROM newest JOIN known USING (id)
     ORDER BY known.at DESC, known.seq DESC LIMIT :limit"""
 LABELLED = f"""SELECT {_COLUMNS.format(inputs="'{}'")} FROM known
-    WHERE version = :version AND label_at + at IS NOT NULL ORDER BY at DESC, seq DESC LIMIT :limit"""
+    WHERE version = :version AND label_at + at IS NOT NULL AND at <= :before
+    ORDER BY at DESC, seq DESC LIMIT :limit"""
 _LAST = """(SELECT {} FROM known WHERE known.version = versions.version AND label_at + at IS NOT NULL
     ORDER BY at DESC, seq DESC LIMIT 1)"""
 LAST_LABELLED = f"""SELECT version FROM (

@@ -51,7 +51,7 @@ class Life:
         """Return the life with more rows, which have the reference's columns; windows have `step_rows`."""
         import numpy as np
 
-        if not rows.num_rows:
+        if not rows.num_rows or not reference.columns:
             return self
         n_before = 0 if self.filling is None else self.filling.n_rows
         window = (n_before + np.arange(rows.num_rows)) // step_rows

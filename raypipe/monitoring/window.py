@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from raypipe.monitoring.config import MonitoringSettings
@@ -62,9 +62,21 @@ def measure(
         version=version,
         n_rows=newest.num_rows,
         n_labels=counts.n_labelled,
-        quality=live_quality(joined.rows, task, settings, version=version, seed=seed),
+        quality=live_quality(_mature(joined.rows, signals, at), task, settings, version=version, seed=seed),
         drift=drift(reference, counts_of(reference, inputs), drifted),
         labels=counts,
         capture_lag_s=max(0.0, (at - newest["at"][-1].as_py()).total_seconds()) if newest.num_rows else None,
         signals=signals,
     )
+
+
+def _mature(rows: pa.Table, signals: Signals, at: datetime) -> pa.Table:
+    """Return the labelled rows that are as old as labels take: of younger ones only quick labels came."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    after_s = None if signals.matured is None else signals.matured.mature_after_s
+    if after_s is None:
+        return rows
+    before = pa.scalar(at - timedelta(seconds=after_s), rows["at"].type)
+    return rows.filter(pc.less_equal(rows["at"], before))

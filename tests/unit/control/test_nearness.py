@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from raypipe.control.events import Evidence
-from raypipe.control.nearness import Nearness, OutlookFile, outlook
+from raypipe.control.nearness import Nearness, OutlookFile, outlook, trigger_samples
 from raypipe.control.state import Retraining, State
 from raypipe.core.files import write_json
 from raypipe.core.home import Home
@@ -90,7 +90,9 @@ def test_the_outlook_is_kept_for_the_endpoint(tmp_path: Path) -> None:
     folder.root.mkdir()
     write_json(folder.window, WINDOW.to_json())
     file = OutlookFile(folder, settings(), FakeClock(NOW))
-    file.keep(STATE)
+    found = file.keep(STATE)
+    shown = {one.tags: one.value for one in trigger_samples("p", found)}
+    assert (shown["p", "harm"], shown["p", "quality"]) == (0.25, None)
     written = folder.outlook.stat().st_mtime_ns
     kept: Json = json.loads(folder.outlook.read_bytes())
     assert kept == outlook(STATE, WINDOW, settings(), NOW).to_json()

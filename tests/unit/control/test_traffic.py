@@ -114,6 +114,23 @@ def test_answers_are_taken_when_they_ripen_though_nothing_comes(
     assert matured(folder) == 200
 
 
+def test_live_quality_is_of_answers_that_are_as_old_as_labels_take(
+    folder: PipelineHome, registry: Registry
+) -> None:
+    """Of younger ones the quick labels have come, and they may speak for few."""
+    capture(folder, 0, 400, wrong_ratio=0.0)
+    capture(folder, 400, 150, wrong_ratio=1.0)
+    at = NOON + timedelta(seconds=52)
+    CapturedTraffic(folder, registry, SETTINGS).measure("v1", at)
+    report = read_window(folder)
+    assert report is not None and report.quality is not None and report.signals is not None
+    assert report.quality.n_labels == 421, "those up to 42 s"
+    late = at + timedelta(seconds=60)
+    CapturedTraffic(folder, registry, SETTINGS).measure("v1", late)
+    report = read_window(folder)
+    assert report is not None and report.quality is not None and report.quality.n_labels == 500
+
+
 def matured(folder: PipelineHome) -> int:
     report = read_window(folder)
     assert report is not None and report.signals is not None and report.signals.matured is not None

@@ -78,6 +78,7 @@ def test_how_many_are_alike_is_told_by_rows_of_before_where_they_have_an_order()
 
 def test_nothing_answered_yet() -> None:
     assert Life().evidence(REFERENCE, Budget()) == ()
+    assert Life().after(Reference(()), rows(10, 1), STEP) == Life()
     assert (Life().n_rows, Life().after(REFERENCE, rows(0, 1), STEP)) == (0, Life())
 
 
