@@ -9,10 +9,15 @@ from functools import partial
 
 from benchmarks.faults.place import quickstart
 from benchmarks.faults.rows import HEAD, Measured, measure
-from benchmarks.faults.special import Make, challenger, first_up, replica_of_two
+from benchmarks.faults.special import Make, challenger, first_up, replica_of_two, stopped_of_two
 from benchmarks.faults.strikes import FAULTS
 
-SPECIAL = {"replica-of-two": replica_of_two, "first-up": first_up, "challenger": challenger}
+SPECIAL = {
+    "replica-of-two": replica_of_two,
+    "stopped-of-two": stopped_of_two,
+    "first-up": first_up,
+    "challenger": challenger,
+}
 KILLS = {fault.name: fault for fault in FAULTS if not fault.is_peer}
 PEERS = tuple(fault for fault in FAULTS if fault.is_peer)
 

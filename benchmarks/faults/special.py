@@ -30,13 +30,17 @@ class Make(Protocol):
 
 
 def replica_of_two(make: Make, n_tries: int) -> Iterator[Measured]:
-    """Kill one of two replicas, and stop one for longer than HAProxy waits for it."""
+    """Kill one of two replicas."""
     with make(serving={"replicas": TWO}) as place:
         yield measure(place, Fault("none, two replicas", nothing), 1)
         yield measure(place, Fault("one replica of two", replica), n_tries)
-        yield measure(
-            place, Fault(f"SIGSTOP of one replica of two, {STOPPED_S:g} s", stopped_replica), n_tries
-        )
+
+
+def stopped_of_two(make: Make, n_tries: int) -> Iterator[Measured]:
+    """Stop one of two replicas for as long as HAProxy waits for it."""
+    with make(serving={"replicas": TWO}) as place:
+        name = f"SIGSTOP of one replica of two, {STOPPED_S:g} s"
+        yield measure(place, Fault(name, stopped_replica), n_tries)
 
 
 def first_up(make: Make, n_tries: int) -> Iterator[Measured]:

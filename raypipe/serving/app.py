@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import random
 import time
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -80,11 +81,20 @@ class EndpointApp:
     """Serves an endpoint; `lifespan.startup` starts watching the pointer, `lifespan.shutdown` ends it.
 
     With `users`, whoever wants predictions, the columns, or to send labels must pass that guard, and whoever
-    wants the status the operator's. `/health` is for all.
+    wants the status the operator's. `/health` is for all. `refusal_delay_s` says how long the next refusal
+    for want of room waits.
     """
 
-    def __init__(self, endpoint: Endpoint, operator: Operator, users: Guard | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        operator: Operator,
+        users: Guard | None = None,
+        *,
+        refusal_delay_s: Callable[[], float] = random.random,
+    ) -> None:
         self._endpoint = endpoint
+        self._refusal_delay_s = refusal_delay_s
         self._prefix = f"/{endpoint.name}/"
         self._max_body_bytes = endpoint.settings.max_body_bytes
         self._body_timeout_s = endpoint.settings.body_timeout_s
@@ -272,6 +282,9 @@ class EndpointApp:
         if refusal is not None:
             await self._drain(receive)
             return refusal
+        if route not in self._releases and self._is_full:
+            await self._drain(receive)
+            return await self._full()
         held = _Held()
         try:
             body = await self._body_in_time(headers, receive, held)
@@ -311,14 +324,27 @@ class EndpointApp:
 
     async def _bounded(self, answer: Callable[[bytes], Awaitable[Reply]], body: bytes) -> Reply:
         """Answer, or refuse where as many requests as may wait for an answer do so already."""
-        most = self._endpoint.settings.max_ongoing_requests
-        if self._n_in_progress >= most:
-            return self._too_busy(f"{most:,} requests are in progress (serving.max_ongoing_requests)")
+        if self._is_full:
+            return await self._full()
         self._n_in_progress += 1
         try:
             return await answer(body)
         finally:
             self._n_in_progress -= 1
+
+    @property
+    def _is_full(self) -> bool:
+        return self._n_in_progress >= self._endpoint.settings.max_ongoing_requests
+
+    async def _full(self) -> Reply:
+        """Refuse after a part of a second, different for each.
+
+        Retry-After counts whole seconds: those that were refused together would come back together. And who
+        asks again at once would cost as much as those that are answered.
+        """
+        await asyncio.sleep(self._refusal_delay_s())
+        most = self._endpoint.settings.max_ongoing_requests
+        return self._too_busy(f"{most:,} requests are in progress (serving.max_ongoing_requests)")
 
     async def _predict(self, body: bytes, key: str | None = None) -> Reply:
         return await self._answered(body if key is None else Keyed(body, key), body.count(b"{"))

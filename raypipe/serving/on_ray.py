@@ -31,6 +31,7 @@ from raypipe.serving.direct import ShortWay
 from raypipe.serving.listening import require_port
 from raypipe.serving.living_loop import LivingLoop
 from raypipe.serving.metrics import start_export
+from raypipe.serving.pauses import keep_pauses_short
 from raypipe.serving.pointer import Pointer, read_pointer
 from raypipe.serving.replica import build_app
 from raypipe.serving.spec import EndpointSpec
@@ -83,6 +84,7 @@ class EndpointReplica:
         os.environ.setdefault("POLARS_MAX_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
         app = self._built = build_app(self._spec, f"r{secrets.token_hex(4)}", SystemClock())
         start_export(app.endpoint, RayMetrics().export)
+        keep_pauses_short()
         return app
 
 

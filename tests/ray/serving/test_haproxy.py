@@ -81,7 +81,7 @@ try:
     write_pointer(busy.folder.pointer, write_tiny_version(busy.folder, "v1", 1))
     deploy(busy)
     with ThreadPoolExecutor(16) as pool:
-        crowd = list(pool.map(lambda _: attempt(busy.url), range(800)))
+        crowd = list(pool.map(lambda _: attempt(busy.url), range(100)))
     print(json.dumps({
         "failed": [str(one) for one in answers if one.status != 200],
         "versions": sorted({one.body["version"] for one in answers if one.status == 200}),
@@ -161,6 +161,6 @@ def test_versions_are_swapped_behind_haproxy_without_a_failed_request(folder: Pa
     assert found["capture"]["n_captured"] == found["n_answers"]
     assert found["capture"]["n_not_captured"] == 0
     assert "x-request-id" not in found["headers"], "requests go past Serve's own work"
-    assert found["crowd"] == [[200, None], [429, "1"]], "more than fits is refused at once, and nothing hangs"
+    assert found["crowd"] == [[200, None], [429, "1"]], "more than fits is refused, and nothing hangs"
     assert found["crowd_captured"] == found["crowd_answered"]
     assert f":{port}" in found["config"], "HAProxy itself listens on the endpoint's port"

@@ -226,11 +226,17 @@ def test_a_request_that_breaks_the_model_fails_alone(
 
 
 @pytest.mark.parametrize("n_rows", [1, MAX_INLINE_OBJECTS])
-def test_more_than_fits_is_refused_at_once(
+def test_more_than_fits_is_refused_one_after_the_other(
     make_endpoint: Callable[..., Endpoint], operator: Operator, n_rows: int
 ) -> None:
-    app = EndpointApp(make_endpoint(max_ongoing_requests=3), operator)
-    for _ in range(2):  # What was refused or answered holds no place.
+    asked_for: list[float] = []
+
+    def delay_s() -> float:
+        asked_for.append(0.001 * len(asked_for))
+        return asked_for[-1]
+
+    app = EndpointApp(make_endpoint(max_ongoing_requests=3), operator, refusal_delay_s=delay_s)
+    for n_before in (0, 2):  # What was refused or answered holds no place.
         answers = run_all(*(ask(app, "POST", "/tiny/predict", predict(n_rows)) for _ in range(5)))
         assert sorted(answer.status for answer in answers) == [200, 200, 200, 429, 429]
         refused = next(answer for answer in answers if answer.status == 429)
@@ -238,6 +244,7 @@ def test_more_than_fits_is_refused_at_once(
         assert refused.message == (
             "3 requests are in progress (serving.max_ongoing_requests); send this one again later."
         )
+        assert len(asked_for) == n_before + 2, "each waits for a time of its own"
 
 
 @pytest.mark.parametrize("route", ["status", "health", "openapi.json", "docs"])

@@ -416,7 +416,8 @@ def test_it_is_gathered_with_plain_requests(
 def test_bounds_are_those_of_the_plain_form(
     make_endpoint: Callable[..., Endpoint], operator: Operator
 ) -> None:
-    app = EndpointApp(make_endpoint(max_body_bytes=2048, max_rows=2, max_ongoing_requests=1), operator)
+    settings = {"max_body_bytes": 2048, "max_rows": 2, "max_ongoing_requests": 1}
+    app = EndpointApp(make_endpoint(**settings), operator, refusal_delay_s=float)
     too_many = infer(app, tensors())
     too_long = run(ask(app, "POST", INFER, b"x" * 4096))
     kind = run(ask(app, "POST", INFER, as_json(tensors()), headers=((b"content-type", b"text/plain"),)))
