@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+from sqlalchemy import create_engine
 
 from raypipe.data.schema import Column
 from raypipe.data.versions import DataVersion
@@ -21,9 +24,29 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-@pytest.fixture(params=["sqlite", "sqlite+pysqlite"], ids=["standard library", "SQLAlchemy"])
+@pytest.fixture(
+    params=["sqlite", "sqlite+pysqlite", "postgresql"], ids=["standard library", "SQLAlchemy", "PostgreSQL"]
+)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return f"{request.param}:///{tmp_path / 'raypipe.db'}"
+    """Return the URL of a database that nobody has written to."""
+    if request.param != "postgresql":
+        return f"{request.param}:///{tmp_path / 'raypipe.db'}"
+    server, schema = request.getfixturevalue("postgres_server"), f"r{uuid4().hex}"
+    run_statement(server, f"CREATE SCHEMA {schema}")
+    return f"{server}?options=-csearch_path%3D{schema}"
+
+
+def run_statement(url: str, statement: str) -> None:
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(statement)
+    engine.dispose()
+
+
+@pytest.fixture
+def run_sql(url: str) -> Callable[[str], None]:
+    """Return what runs a statement in the database, past the registry."""
+    return partial(run_statement, url)
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -252,12 +250,10 @@ def test_another_process_sees_what_was_written(registry: Registry, url: str, clo
 
 @pytest.mark.parametrize("act", ["read", "write"])
 def test_a_newer_schema_is_refused(
-    registry: Registry, url: str, clock: FakeClock, tmp_path: Path, act: str
+    registry: Registry, url: str, clock: FakeClock, run_sql: Callable[[str], None], act: str
 ) -> None:
     registry.append("p", "noted", "x", None)
-    with sqlite3.connect(tmp_path / "raypipe.db") as connection:
-        connection.execute("UPDATE raypipe_schema SET version = 99")
-    connection.close()
+    run_sql("UPDATE raypipe_schema SET version = 99")
     fresh = Registry(url, clock)
     with pytest.raises(RegistryError, match=r"must have schema 2\. Got 99"):
         fresh.history("p") if act == "read" else fresh.append("p", "noted", "x", None)
@@ -280,11 +276,15 @@ def test_a_password_is_not_shown(clock: FakeClock) -> None:
 
 
 def test_a_database_of_before_marks_gets_them_when_it_is_opened(
-    registry: Registry, url: str, stage: Stage, models: Path, draft: ManifestDraft, tmp_path: Path
+    registry: Registry,
+    url: str,
+    stage: Stage,
+    models: Path,
+    draft: ManifestDraft,
+    run_sql: Callable[[str], None],
 ) -> None:
     register(registry, stage, models, draft, "a")
-    with closing(sqlite3.connect(tmp_path / "raypipe.db")) as connection:
-        connection.execute("DROP TABLE raypipe_model_marks")
+    run_sql("DROP TABLE raypipe_model_marks")
     opened = Registry(url, FakeClock(), mounts=lambda: "")
     assert [one.pin for one in opened.model_versions("p")] == [None]
     opened.pin_model("p", "v1", "kept")
