@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version as installed
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raypipe.config.settings import Config
@@ -20,7 +21,6 @@ from raypipe.core.errors import ClusterError, DataError, UnknownVersion
 from raypipe.core.ids import Json, content_id
 from raypipe.core.progress import Progress, Step, silent
 from raypipe.data.versions import DataVersion, readable
-from raypipe.processing.where import features_of
 from raypipe.registry.datasets import PipelineVersions
 from raypipe.registry.store import ModelVersion, Registry
 from raypipe.serving.releases import CHAMPION, Releases
@@ -30,9 +30,6 @@ from raypipe.training.prepared import WITHOUT_EFFECT, Prepared, windows_of
 from raypipe.training.trials import Trials
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from raypipe.data.split import Split
     from raypipe.training.compare import Answers, Comparison
     from raypipe.training.importance import Importance
     from raypipe.training.kept import RunFolder
@@ -95,9 +92,12 @@ class Loop:
     def collect(self) -> DataVersion:
         """Read the sources, apply the contract, and keep the rows as an immutable version."""
         from raypipe.data.ingest import ingest
+        from raypipe.serving.amending import amend
 
         data, folder = self.config.data, self.config.folder
-        return ingest(data, folder, self._versions, clock=self.clock, progress=self.progress)
+        found = ingest(data, folder, self._versions, clock=self.clock, progress=self.progress)
+        amend(self.registry, folder, self.progress)
+        return found
 
     def run_id(self, data: DataVersion) -> str:
         """Return the id of learning from these rows under these settings."""
@@ -157,22 +157,21 @@ class Loop:
 
     def prepare_grown(self, data: DataVersion) -> Prepared:
         """Split so that only live rows choose and judge which the champion's data version does not hold."""
-        from raypipe.data.growth import live_ids, read_grown, split_grown
+        from raypipe.training.preparing import prepared_grown
 
-        before = self._champion()
-        champion = self.registry.model_version(self.config.name, before)
-        known = self.registry.data_version(self.config.name, champion.data_version)
-        rows = self._distinct(read_grown(self.config.folder, data), data)
-        seen = live_ids(self.config.folder, known) if known else frozenset()
-        split = split_grown(
-            rows,
-            self.config.data.split,
-            max_rows=self.config.retraining.gate.max_rows,
-            seen=seen,
-            time=self.config.data.time,
+        config, before = self.config, self._champion()
+        champion = self.registry.model_version(config.name, before)
+        prepared = prepared_grown(
+            config.folder,
+            data,
+            known=self.registry.data_version(config.name, champion.data_version),
+            max_rows=config.retraining.gate.max_rows,
+            data=config.data,
+            processing=config.processing,
+            training=config.training,
         )
-        prepared = self._prepared(data, rows, split)
-        return replace(prepared, windows=windows_of(split.train.num_rows), champion=before)
+        windows = windows_of(prepared.split.train.num_rows)
+        return replace(self._told(prepared), windows=windows, champion=before)
 
     def compare(self, version: ModelVersion, prepared: Prepared) -> Comparison:
         """Score a version beside the champion that the test rows were kept from.
@@ -208,6 +207,7 @@ class Loop:
                 self._say("resume", finished)
             weighed = self.config.training.importance.enabled
             learned = learned_before(kept, weighed=weighed) or self._learn(kept, prepared)
+            kept.forget_features()
             learned = learned.beside_the_last(self.registry, folder)
             version = self.register(run, data, prepared, learned)
         return Outcome(run, data, version, learned.leaderboard, True, before, learned.importance)
@@ -237,7 +237,7 @@ class Loop:
         from raypipe.training.learned import Learned, judged_before, weighed_before
 
         with self.compute() as trials:
-            features = self.encode(prepared)
+            features = self.encode(prepared, kept.features)
             race = kept.race() or self.race(kept, features, trials)
             leaderboard = judged_before(kept) or self.judge(prepared, features, race)
             kept.keep("judge", leaderboard.to_json())
@@ -248,30 +248,21 @@ class Loop:
 
     def prepare(self, data: DataVersion) -> Prepared:
         """Split the rows, by time where there is one, and fit the features on the training part alone."""
-        from raypipe.data.fragments import read_numbered
-        from raypipe.data.split import split_rows
+        from raypipe.training.preparing import prepared_version
 
         self._say("prepare", "reading and splitting rows")
-        rows = self._distinct(read_numbered(self.config.folder, data), data)
-        seed, time = self.config.training.seed, self.config.data.time
-        return self._prepared(data, rows, split_rows(rows, self.config.data.split, time=time, seed=seed))
-
-    def encode(self, prepared: Prepared) -> TrainingSet:
-        """Turn the training and validation rows into features and targets."""
-        from raypipe.training.race import TrainingSet
-
-        split, task, transform = prepared.split, prepared.task, prepared.transform
-        compute = self.config.processing.compute
-        x_train = features_of(split.train, transform, compute)
-        return TrainingSet(
-            x_train=prepared.out_of_fold.replaced(x_train, split.train),
-            y_train=task.encode(split.train[task.label]),
-            x_validation=features_of(split.validation, transform, compute),
-            y_validation=task.encode(split.validation[task.label]),
-            task=task,
-            feature_names=transform.feature_names,
-            windows=prepared.windows,
+        config = self.config
+        return self._told(
+            prepared_version(
+                config.folder, data, data=config.data, processing=config.processing, training=config.training
+            )
         )
+
+    def encode(self, prepared: Prepared, place: Path) -> TrainingSet:
+        """Turn the training and validation rows into features and targets; many are in files at `place`."""
+        from raypipe.training.encoding import training_set
+
+        return training_set(prepared, self.config.processing.compute, place)
 
     def race(self, kept: RunFolder, features: TrainingSet, trials: Trials) -> RaceResult:
         """Search over the model families, in parallel, within the budget."""
@@ -288,15 +279,14 @@ class Loop:
 
     def judge(self, prepared: Prepared, features: TrainingSet, race: RaceResult) -> Leaderboard:
         """Score the best of each family once on the test rows, with intervals."""
+        from raypipe.training.encoding import judging_rows
         from raypipe.training.judge import judge
 
         self._say("judge", f"{prepared.split.test.num_rows:,} test rows, {len(race.candidates)} models")
-        test = prepared.split.test
         return judge(
             race,
             features,
-            features_of(test, prepared.transform, self.config.processing.compute),
-            prepared.task.encode(test[prepared.task.label]),
+            *judging_rows(prepared, features, self.config.processing.compute),
             ordered_by_time=prepared.split.by == "time",
             seed=self.config.training.seed,
         )
@@ -354,30 +344,12 @@ class Loop:
         """What puts a registered version behind the endpoint, and back."""
         return Releases(self.registry, self.config.folder, self.progress)
 
-    def _prepared(self, data: DataVersion, rows: pa.Table, split: Split) -> Prepared:
+    def _told(self, prepared: Prepared) -> Prepared:
         from raypipe.processing.report import report_lines
-        from raypipe.training.preparing import prepared_from
 
-        config = self.config
-        prepared = prepared_from(
-            config.folder,
-            data,
-            rows,
-            split,
-            data=config.data,
-            processing=config.processing,
-            training=config.training,
-        )
         for line in report_lines(prepared.transform):
             self._say("prepare", line)
         return prepared
-
-    def _distinct(self, rows: pa.Table, data: DataVersion) -> pa.Table:
-        from raypipe.processing.duplicates import without_duplicates
-
-        names, settings = [column.name for column in data.columns], self.config.processing.deduplicate
-        folder, time = self.config.folder, self.config.data.time
-        return without_duplicates(rows, settings, names, time, keys=folder.keys, scratch=folder.scratch)
 
     def _answers(self, version: ModelVersion, prepared: Prepared) -> Answers:
         from raypipe.serving.judging import answers_to

@@ -49,14 +49,15 @@ def write_rows(path: Path, n_rows: int, seed: int = 0) -> None:
     """Write seeded rows in row groups of pyarrow's own size."""
     writer = None
     for start in range(0, n_rows, _CHUNK_ROWS):
-        rows = _rows(np.random.default_rng([seed, start]), min(_CHUNK_ROWS, n_rows - start))
+        rows = rows_of(np.random.default_rng([seed, start]), min(_CHUNK_ROWS, n_rows - start))
         writer = writer or parquet.ParquetWriter(path, rows.schema)
         writer.write_table(rows)
     if writer is not None:
         writer.close()
 
 
-def _rows(random: np.random.Generator, n_rows: int) -> pa.Table:
+def rows_of(random: np.random.Generator, n_rows: int) -> pa.Table:
+    """Return rows of which none depends on another."""
     columns: dict[str, pa.Array] = {
         name: pa.array(random.normal(i, 1 + i, n_rows), mask=random.random(n_rows) < _NULL_RATIO)
         for i, name in enumerate(NUMBERS)

@@ -211,17 +211,20 @@ def _part(config: Config, model: ModelVersion) -> _Part:
 
 
 def _remade(config: Config, data: DataVersion, part: _Part) -> pa.Table:
-    from raypipe.data.fragments import NUMBER_COLUMN, read_numbered
-    from raypipe.data.split import split_rows
-    from raypipe.processing.duplicates import without_duplicates
+    import numpy as np
 
-    names = [column.name for column in data.columns]
-    rows = without_duplicates(
-        read_numbered(config.folder, data),
-        part.deduplicate,
-        names,
-        part.time,
-        keys=config.folder.keys,
-        scratch=config.folder.scratch,
+    from raypipe.data.blocks import StoredRows, blocks_of
+    from raypipe.training.preparing_files import cut_version
+
+    blocks = blocks_of(config.folder, data)
+    cut = cut_version(
+        config.folder,
+        data,
+        blocks,
+        split=part.split,
+        time=part.time,
+        seed=part.seed,
+        deduplicate=part.deduplicate,
     )
-    return split_rows(rows, part.split, time=part.time, seed=part.seed).without(NUMBER_COLUMN).test
+    names = [column.name for column in data.columns]
+    return StoredRows(blocks, data.columns, cut.test, names).take(np.arange(len(cut.test)))

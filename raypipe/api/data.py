@@ -130,8 +130,9 @@ class PipelineData:
         """
         from raypipe.data.erasure.erase import erase
         from raypipe.data.erasure.people import PREDICTION, Key
+        from raypipe.serving.amending import amend
 
-        return erase(
+        found = erase(
             self.config.folder,
             self._versions,
             [
@@ -145,6 +146,9 @@ class PipelineData:
             dry_run=dry_run,
             progress=self.progress,
         )
+        if not dry_run:
+            amend(self.registry, self.config.folder, self.progress)
+        return found
 
     def _inspected(self, version: str, theirs: Callable[[], Theirs]) -> dict[str, tuple[str, ...]]:
         """Return the models that learned from a version, each with its files that hold some of these rows."""

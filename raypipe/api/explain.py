@@ -15,7 +15,7 @@ from raypipe.config.settings import Config
 from raypipe.core.clock import SystemClock
 from raypipe.core.ids import Json
 from raypipe.pipeline import Loop, no_compute
-from raypipe.processing.where import RAY_DATA_ROWS, over_ray_data
+from raypipe.processing.where import RAY_DATA_ROWS, in_memory, over_ray_data
 from raypipe.registry.store import Registry
 from raypipe.registry.values import ModelVersion
 from raypipe.runtime.resources import plan
@@ -101,6 +101,12 @@ class _Facts:
     is_named: bool
     """Whether the data version was named: then no source is looked at."""
 
+    @property
+    def in_files(self) -> bool:
+        """Whether the rows are known to be too many for memory."""
+        n_rows, n_columns = self.sizes.n_rows or 0, self.sizes.n_columns or 0
+        return not in_memory(n_rows, n_columns, self.config.processing.in_memory_cells)
+
 
 def _facts(
     config: Config, registry: Registry, machine: Machine, *, serve: bool, force: bool, data: str | None
@@ -168,7 +174,9 @@ def _prepare(facts: _Facts) -> Planned:
     parts = facts.sizes.parts(facts.config.data.split)
     what = "read, split and profile the rows, and fit the features to the training part"
     why = "it is quick, and what follows starts from it"
-    memory = {"memory_bytes": facts.sizes.rows_bytes}
+    if facts.in_files:
+        why += "; rows are read block by block, as they are more than processing.in_memory_cells allows"
+    memory = {"memory_bytes": facts.sizes.blocks_bytes if facts.in_files else facts.sizes.rows_bytes}
     return Planned("prepare", "run", what, why, HERE, None if parts is None else sum(parts), None, memory)
 
 
@@ -188,7 +196,10 @@ def _encode(facts: _Facts) -> Planned:
     what = f"turn rows into {_count(facts.sizes.n_features, 'feature')}{guess}"
     where = f"Ray Data on {facts.ray}" if over_ray else HERE
     size = facts.sizes.features_bytes
-    return Planned("encode", "run", what, why, where, n_rows, size, {"memory_bytes": size})
+    if facts.in_files:
+        what += ", in a file that is mapped into memory"
+    memory = facts.sizes.blocks_bytes if facts.in_files else size
+    return Planned("encode", "run", what, why, where, n_rows, size, {"memory_bytes": memory})
 
 
 def _race(facts: _Facts) -> Planned:

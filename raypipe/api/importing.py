@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from pydantic import ValidationError
 
 from raypipe.config.yaml_text import parse_yaml
 from raypipe.core.errors import ArtifactError, ConfigError
 from raypipe.core.ids import content_id, sha256_file
+from raypipe.data.scratch import scratch_folder
 from raypipe.data.versions import DataVersion
 from raypipe.pipeline import Loop
 from raypipe.processing.out_of_fold import OutOfFold
@@ -44,11 +44,11 @@ def import_model(loop: Loop, data: DataVersion, file: Path, schema: Path) -> Mod
     digest = sha256_file(file)
     run = content_id("i", {"file": digest, "schema": wanted.model_dump(mode="json"), "data": data.content})
     _refuse_missing(prepared)
-    features = loop.encode(prepared)
-    _check(file, model, features)
-    with TemporaryDirectory(prefix="raypipe-import-") as place:
+    with scratch_folder(loop.config.folder.scratch) as place:
+        features = loop.encode(prepared, place / "features")
+        _check(file, model, features)
         baseline = next(iter(family_of(BASELINE).train({}, features, Terms(1, 0, 1))))[1]
-        race = _race(Path(place), [(family, model), (BASELINE, baseline)])
+        race = _race(place, [(family, model), (BASELINE, baseline)])
         learned = Learned(race, loop.judge(prepared, features, race), None, f"{file.name} (SHA-256 {digest})")
         return loop.register(run, data, prepared, learned)
 

@@ -23,6 +23,7 @@ FEATURES_A_COLUMN = 3
 WORKER_BYTES = 300_000_000
 """What a trial's process holds before it has any rows."""
 _CELL_BYTES, _FEATURE_BYTES, _TARGET_BYTES = 8, 4, 8
+_BLOCK_ROWS, _N_BLOCKS, _PLACE_BYTES = 131_072, 8, 32
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,13 @@ class Sizes:
     def rows_bytes(self) -> int | None:
         """What all rows take in memory."""
         return _product(self.n_rows, self.n_columns, _CELL_BYTES)
+
+    @property
+    def blocks_bytes(self) -> int | None:
+        """What a run that reads its rows block by block holds of them: a few blocks, and their places."""
+        if self.n_rows is None or self.n_columns is None:
+            return None
+        return _N_BLOCKS * _BLOCK_ROWS * self.n_columns * _CELL_BYTES + self.n_rows * _PLACE_BYTES
 
     @property
     def features_bytes(self) -> int | None:

@@ -50,8 +50,9 @@ def erase(
     """Erase the rows of people by key, for good, and let none of theirs in any more.
 
     Data versions keep their ids and are marked; rows are taken from all of them, from the quarantine, and
-    from captured predictions and labels. Models stay as they are: those that learned from such rows are
-    named. Give keys in a file or by standard input where a shell keeps its history.
+    from captured predictions and labels. Models stay as they are, but for golden rows, which are replaced:
+    those that learned from such rows are named. Give keys in a file or by standard input where a shell keeps
+    its history.
     """
     from raypipe.cli.versions import data_of
     from raypipe.data.erasure.people import key_of, keys_in
@@ -98,6 +99,7 @@ def _model_lines(found: Erased) -> Iterator[str]:
         yield f"{model} learned from such rows" + (f"; some are in its {', '.join(files)}" if files else "")
     if found.models:
         yield (
-            "models stay as they are: `raypipe run` learns one without those rows; once that is promoted, "
-            "`raypipe models remove VERSION` deletes one that learned from them."
+            "golden rows are replaced, otherwise models stay as they are: `raypipe run` learns one without "
+            "those rows; once that is promoted, `raypipe models remove VERSION` deletes one that learned "
+            "from them."
         )

@@ -41,6 +41,7 @@ class Home:
     <pipeline>/erasure.key          what the keys of erased people are hashed with
     <pipeline>/erased.json          those hashes: rows that have one are not let in again
     <pipeline>/erasing.json         an erasure that is under way, without the keys
+    <pipeline>/amending.json        models that wait for other golden rows after an erasure
     <pipeline>/window.db            what was captured, as the controller's looks need it; made anew if lost
     """
 
@@ -169,6 +170,10 @@ class PipelineHome:
     @property
     def erasing(self) -> Path:
         return self.root / "erasing.json"
+
+    @property
+    def amending(self) -> Path:
+        return self.root / "amending.json"
 
     @property
     def fold(self) -> Path:

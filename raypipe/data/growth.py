@@ -21,7 +21,7 @@ from raypipe.data.config import DataSettings, SplitSettings
 from raypipe.data.fragments import read_numbered, schema_of
 from raypipe.data.ingest import ingest
 from raypipe.data.live import AT_COLUMN, ID_COLUMN
-from raypipe.data.split import Split
+from raypipe.data.split import Cut, Places, Split
 from raypipe.data.table import read_files
 from raypipe.data.traffic import traffic_feed
 from raypipe.data.versions import ENDPOINT, DataVersion, Versions
@@ -65,15 +65,25 @@ def read_grown(folder: PipelineHome, version: DataVersion) -> pa.Table:
 def split_grown(
     rows: pa.Table, settings: SplitSettings, *, max_rows: int, seen: frozenset[str], time: str | None
 ) -> Split:
-    """Split the rows of a grown version so that the newest live rows judge, then choose, and the rest trains.
+    """Return the parts of the rows of a grown version as `cut_grown` cuts them, without `_id` and `_at`."""
+    cut = cut_grown(rows, settings, max_rows=max_rows, seen=seen, time=time)
+    return cut.of(rows.drop_columns([ID_COLUMN, AT_COLUMN]))
 
-    `seen` are the ids that the champion's data version holds: those rows may train, and judge nothing. The
-    shares of validation and test are of the rows that are left, and at most `max_rows` each: after a change
-    the newest rows are those to learn from. Raises DataError where a part is empty.
+
+def cut_grown(
+    rows: pa.Table, settings: SplitSettings, *, max_rows: int, seen: frozenset[str], time: str | None
+) -> Cut:
+    """Cut the rows of a grown version so that the newest live rows judge, then choose, and the rest trains.
+
+    Only `_id`, `_at` and the time are looked at. `seen` are the ids that the champion's data version holds:
+    those rows may train, and judge nothing. The shares of validation and test are of the rows that are left,
+    and at most `max_rows` each: after a change the newest rows are those to learn from. Raises DataError
+    where a part is empty.
     """
-    ordered = rows.take(_order(rows, time))
-    ids, at = ordered[ID_COLUMN].to_pylist(), ordered[AT_COLUMN]
-    fresh = [place for place, id in enumerate(ids) if id is not None and id not in seen]
+    order = _order(rows, time)
+    live = np.flatnonzero(pc.is_valid(rows[ID_COLUMN]).to_numpy()[order])
+    ids = rows[ID_COLUMN].take(pa.array(order[live])).to_pylist()
+    fresh = live[[id not in seen for id in ids]]
     n_test, n_validation = (
         min(max_rows, max(1, round(len(fresh) * share))) for share in (settings.test, settings.validation)
     )
@@ -83,25 +93,25 @@ def split_grown(
             "and judge by; wait for more labels."
         )
     test, validation = fresh[-n_test:], fresh[-n_test - n_validation : -n_test]
-    held_out = np.zeros(len(ids), dtype=bool)
-    held_out[test + validation] = True
-    data = ordered.drop_columns([ID_COLUMN, AT_COLUMN])
-    return Split(
-        train=data.filter(pa.array(~held_out)),
-        validation=data.take(validation),
-        test=data.take(test),
+    trains = np.ones(len(order), dtype=bool)
+    trains[test] = trains[validation] = False
+    starts = (rows[AT_COLUMN][int(order[part[0]])] for part in (validation, test))
+    return Cut(
+        train=order[trains],
+        validation=order[validation],
+        test=order[test],
         by="time",
-        boundaries=tuple(at[part[0]].as_py().isoformat() for part in (validation, test)),
+        boundaries=tuple(start.as_py().isoformat() for start in starts),
     )
 
 
-def _order(rows: pa.Table, time: str | None) -> pa.Array:
+def _order(rows: pa.Table, time: str | None) -> Places:
     """Put rows of the sources first, by event time if any, then live rows as they were answered."""
-    is_live = pc.is_valid(rows[ID_COLUMN]).to_numpy(zero_copy_only=False)
+    is_live = pc.is_valid(rows[ID_COLUMN]).to_numpy()
     at = _numbers(rows[AT_COLUMN])
     event = _numbers(rows[time]) if time else np.zeros(rows.num_rows, dtype=np.int64)
-    return pa.array(np.lexsort((np.where(is_live, at, event), is_live)))
+    return np.lexsort((np.where(is_live, at, event), is_live))
 
 
-def _numbers(times: pa.ChunkedArray) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _numbers(times: pa.ChunkedArray) -> Places:
     return np.asarray(pc.fill_null(times.cast(pa.int64()), 0).to_numpy())

@@ -6,14 +6,18 @@ import gzip
 import json
 from collections.abc import Iterable, Sequence
 from functools import reduce
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
 
 from raypipe.core.files import LOCAL_DISK, storage_errors, write_json
 from raypipe.core.home import PipelineHome
+from raypipe.core.threads import in_threads
+from raypipe.data.blocks import Block
 from raypipe.data.canonical import TYPES
 from raypipe.data.fragments import NUMBER_COLUMN, schema_of
+from raypipe.data.keys import Mask
 from raypipe.data.profile import ColumnProfile, Profile
 from raypipe.data.schema import Column
 from raypipe.data.table import read_files
@@ -80,6 +84,32 @@ def profile_of_part(folder: PipelineHome, version: DataVersion, part: pa.Table) 
     if rest.num_rows or not profiles:
         profiles.append(Profile.of_table(rest))
     return merged(profiles)
+
+
+def profile_of_chosen(
+    folder: PipelineHome, version: DataVersion, blocks: Sequence[Block], chosen: Mask
+) -> Profile:
+    """Return the profile of chosen rows of a version, of which `blocks` are all; as `profile_of_part`.
+
+    Only the blocks of fragments that are not wholly chosen are read, few at a time.
+    """
+    n_rows = np.zeros(len(version.fragments), np.int64)
+    for block in blocks:
+        n_rows[block.fragment] += np.count_nonzero(chosen[block.rows])
+    is_whole = [n > 0 and n == one.n_kept for n, one in zip(n_rows.tolist(), version.fragments, strict=True)]
+    names = [column.name for column in version.columns]
+
+    def of(block: Block) -> Profile:
+        rows = block.read(version.columns, names)
+        return Profile.of_table(rows.filter(pa.array(chosen[block.rows])))
+
+    parted = [one for one in blocks if not is_whole[one.fragment] and chosen[one.rows].any()]
+    known = (
+        fragment_profile(folder, fragment, version.columns)
+        for fragment, whole in zip(version.fragments, is_whole, strict=True)
+        if whole
+    )
+    return merged(chain(known, in_threads(of, parted)))
 
 
 def merged(profiles: Iterable[Profile]) -> Profile:

@@ -189,14 +189,14 @@ def read_files(path: Path, names: Sequence[str], schema: pa.Schema) -> pa.Table:
     """
     if not names:
         return schema.empty_table()
-    with _reading(path):
+    with reading(path):
         return _dataset(path, names, schema).to_table()
 
 
 def scan_files(path: Path, names: Sequence[str], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """Yield the same rows as `read_files` in batches, so that few are in memory at a time."""
     if names:
-        with _reading(path):
+        with reading(path):
             yield from _dataset(path, names, schema).to_batches(batch_readahead=1, fragment_readahead=1)
 
 
@@ -226,7 +226,8 @@ def _dataset(path: Path, names: Sequence[str], schema: pa.Schema) -> dataset.Dat
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def reading(path: Path | str) -> Iterator[None]:
+    """Raise a DataError for what cannot be read of data files."""
     try:
         yield
     except (OSError, pa.ArrowException) as error:

@@ -99,6 +99,8 @@ class ProcessingSettings(Settings):
     """Whether the event time column is itself a date feature."""
     compute: Literal["auto", "local", "ray"] = "auto"
     """Where to transform: here, over Ray Data, or by the number of rows."""
+    in_memory_cells: Annotated[int, Field(ge=0)] = 20_000_000
+    """Of more rows times columns, a run holds no more than blocks in memory; the features go to a file."""
 
     @field_validator("crosses", mode="before")
     @classmethod

@@ -10,6 +10,7 @@ import numpy as np
 from raypipe.core.errors import ArtifactError, ConfigError
 from raypipe.data.profile import Profile
 from raypipe.data.schema import Column
+from raypipe.data.split import Rows
 from raypipe.processing.column_settings import NumericStep
 from raypipe.processing.config import CustomStep
 from raypipe.processing.fit_number import fit_number
@@ -34,7 +35,7 @@ N_PROVEN_ROWS = 256
 
 
 def fit_custom(
-    custom: CustomStep, where: str, columns: tuple[Column, ...], rows: pa.Table, profile: Profile
+    custom: CustomStep, where: str, columns: tuple[Column, ...], rows: Rows, profile: Profile
 ) -> StepFit:
     """Return the step, fitted on training rows, for the columns that a custom step names.
 
@@ -49,7 +50,7 @@ def fit_custom(
         raise ConfigError(f"{where}: {error}") from error
 
 
-def _function(custom: CustomStep, path: str, columns: tuple[Column, ...], rows: pa.Table) -> StepFit:
+def _function(custom: CustomStep, path: str, columns: tuple[Column, ...], rows: Rows) -> StepFit:
     from raypipe.processing.frames import frame_of
 
     frame = frame_of(_spread(rows, N_PROVEN_ROWS), columns)
@@ -65,7 +66,7 @@ def _function(custom: CustomStep, path: str, columns: tuple[Column, ...], rows: 
 
 
 def _transformer(
-    custom: CustomStep, path: str, where: str, columns: tuple[Column, ...], rows: pa.Table, profile: Profile
+    custom: CustomStep, path: str, where: str, columns: tuple[Column, ...], rows: Rows, profile: Profile
 ) -> StepFit:
     from raypipe.processing.columns import floats_of
 
@@ -140,7 +141,6 @@ def _outputs(made: Any, n_outputs: int) -> tuple[str, ...]:
     return tuple(map(str, names)) if names is not None else tuple(map(str, range(n_outputs)))
 
 
-def _spread(rows: pa.Table, limit: int) -> pa.Table:
-    if rows.num_rows <= limit:
-        return rows
-    return rows.take([rows.num_rows * i // limit for i in range(limit)])
+def _spread(rows: Rows, limit: int) -> pa.Table:
+    n_rows = rows.num_rows
+    return rows.take([n_rows * i // limit for i in range(limit)] if n_rows > limit else np.arange(n_rows))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
+    from raypipe.data.split import Places
     from raypipe.processing.out_of_fold import Folds
 
 
@@ -46,8 +47,10 @@ class Joint:
     targets: Mapping[str, TargetSums] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, rows: pa.Table, plan: JointPlan, target: Target, folds: Folds, start: int = 0) -> Joint:
-        """Read training rows, the first of which has the place `start` among them all."""
+    def of(
+        cls, rows: pa.Table, plan: JointPlan, target: Target, folds: Folds, start: int | Places = 0
+    ) -> Joint:
+        """Read training rows; `start` is the place of the first among them all, or says that of each."""
         by_row = folds.of(start, rows.num_rows)
         return cls(
             {

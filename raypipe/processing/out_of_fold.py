@@ -19,6 +19,7 @@ from raypipe.processing.steps.lookup import Float32Matrix
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from raypipe.data.split import Places
     from raypipe.processing.steps import FittedStep
 
 N_HASHED = 5
@@ -46,9 +47,9 @@ class Folds:
     def n(self) -> int:
         return N_HASHED if self.starts is None else len(self.starts)
 
-    def of(self, start: int, n_rows: int) -> npt.NDArray[np.int64]:
-        """Return the folds of the training rows at the places from `start` on."""
-        places = np.arange(start, start + n_rows, dtype=np.int64)
+    def of(self, start: int | Places, n_rows: int) -> npt.NDArray[np.int64]:
+        """Return the folds of the training rows at the places from `start` on, or at those that it lists."""
+        places = np.arange(start, start + n_rows, dtype=np.int64) if isinstance(start, int) else start
         if self.starts is None:
             return ((places.astype(np.uint64) * _GOLDEN) >> np.uint64(33)).astype(np.int64) % N_HASHED
         return np.searchsorted(np.array(self.starts), places, side="right").astype(np.int64) - 1
@@ -77,8 +78,8 @@ class OutOfFold:
     folds: Folds = Folds()
     encoded: tuple[FoldTables, ...] = ()
 
-    def replaced(self, features: Float32Matrix, rows: pa.Table, start: int = 0) -> Float32Matrix:
-        """Write the encodings of training rows, the first of which has the place `start`, into features.
+    def replaced(self, features: Float32Matrix, rows: pa.Table, start: int | Places = 0) -> Float32Matrix:
+        """Write the encodings of training rows into features; `start` is as in `Folds.of`.
 
         `features` are those of `FittedTransform.transform_table` for these rows; they are changed in place.
         """

@@ -5,27 +5,25 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from itertools import count
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from raypipe.core.errors import DataError
+from raypipe.core.threads import in_threads
 from raypipe.data.profile import Part, Profile
 from raypipe.data.schema import Column
 from raypipe.processing.features_file import FeaturesFile
 from raypipe.processing.stretches import Stretch
 from raypipe.processing.transform import FittedTransform
 
-Made = TypeVar("Made")
 Chosen: TypeAlias = npt.NDArray[np.bool_]
 """Whether each row is looked at."""
 
@@ -80,7 +78,7 @@ def profile_files(
     def one(stretch: Stretch) -> Profile:
         return task(stretch, chosen_in(stretch, chosen))
 
-    return merged(_in_threads(one, stretches, n_threads=n_threads))
+    return merged(in_threads(one, stretches, n_threads=n_threads))
 
 
 def write_features(stretches: Sequence[Stretch], task: FeatureTask, *, n_threads: int | None = None) -> int:
@@ -88,7 +86,7 @@ def write_features(stretches: Sequence[Stretch], task: FeatureTask, *, n_threads
 
     Raises SchemaError for a column that does not fit the transform.
     """
-    return sum(_in_threads(task, stretches, count(), n_threads=n_threads))
+    return sum(in_threads(task, stretches, count(), n_threads=n_threads))
 
 
 def chosen_in(stretch: Stretch, chosen: Chosen | None) -> Chosen | None:
@@ -108,17 +106,3 @@ def _chosen(stretch: Stretch, columns: Sequence[Column], chosen: Chosen | None) 
     for start, rows in stretch.batches([column.name for column in columns]):
         at = start - stretch.start
         yield rows if chosen is None else rows.filter(pa.array(chosen[at : at + rows.num_rows]))
-
-
-def _in_threads(
-    function: Callable[..., Made], *arguments: Iterable[object], n_threads: int | None
-) -> Iterator[Made]:
-    """Call a function for each stretch in some threads, and yield what it returns in order."""
-    with ThreadPoolExecutor(n_threads or os.cpu_count() or 1) as pool:
-        futures = [pool.submit(function, *one) for one in zip(*arguments, strict=False)]
-        try:
-            for future in futures:
-                yield future.result()
-        finally:
-            for future in futures:
-                future.cancel()

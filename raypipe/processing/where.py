@@ -18,6 +18,11 @@ def over_ray_data(compute: str, n_rows: int) -> bool:
     return compute == "ray" or (compute == "auto" and n_rows > RAY_DATA_ROWS)
 
 
+def in_memory(n_rows: int, n_columns: int, in_memory_cells: int) -> bool:
+    """Whether a run holds all rows in memory, or reads them from files block by block."""
+    return n_rows * n_columns <= in_memory_cells
+
+
 def features_of(rows: pa.Table, transform: FittedTransform, compute: str) -> Float32Matrix:
     """Return the features of rows, shape (n_rows, n_features), made where `processing.compute` says."""
     if over_ray_data(compute, rows.num_rows):

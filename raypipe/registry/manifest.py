@@ -6,7 +6,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
@@ -64,6 +64,11 @@ class Manifest:
     metrics: Json
     frameworks: Mapping[str, str]
     files: Mapping[str, FileDigest]
+
+    @property
+    def draft(self) -> ManifestDraft:
+        """Return what its maker knew."""
+        return ManifestDraft(**{one.name: getattr(self, one.name) for one in fields(ManifestDraft)})
 
     def to_json(self) -> Json:
         """Return the manifest as it is written to MANIFEST.json."""

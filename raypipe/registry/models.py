@@ -25,6 +25,7 @@ _MARKED = (
     "removed_at, removed_reason, pin FROM raypipe_model_versions m LEFT JOIN raypipe_model_marks k "
     "ON k.pipeline = m.pipeline AND k.number = m.number WHERE m.pipeline = :pipeline"
 )
+AMENDED = "model_amended"
 _VERSION = re.compile(r"v([1-9][0-9]{0,17})")
 
 
@@ -69,6 +70,22 @@ def register(session: Session, entry: Registration, at: datetime, disk: Disk) ->
     detail = {"manifest_sha256": digest, "data_version": draft.data_version, "run": draft.run}
     ledger.append(session, draft.pipeline, "model_registered", version, detail, at)
     return model
+
+
+def amend(
+    session: Session, pipeline: str, version: str, manifest_sha256: str, erasure: str, at: datetime
+) -> None:
+    """Give a version another digest; the ledger keeps the one before, and what for."""
+    before = model_version(session, pipeline, version).manifest_sha256
+    session.run(
+        "UPDATE raypipe_model_versions SET manifest_sha256 = :digest "
+        "WHERE pipeline = :pipeline AND number = :number",
+        digest=manifest_sha256,
+        pipeline=pipeline,
+        number=number_of(version),
+    )
+    detail = {"erasure": erasure, "before": before, "manifest_sha256": manifest_sha256}
+    ledger.append(session, pipeline, AMENDED, version, detail, at)
 
 
 def model_versions(session: Session, pipeline: str) -> tuple[ModelVersion, ...]:

@@ -95,6 +95,11 @@ class Registry:
             found = model_rows.model_versions(session, pipeline)
         return found if removed else tuple(one for one in found if one.removed_at is None)
 
+    def amend_model(self, pipeline: str, version: str, manifest_sha256: str, erasure: str) -> None:
+        """Record the digest of a version whose golden rows were replaced after an erasure."""
+        with self._write() as session:
+            model_rows.amend(session, pipeline, version, manifest_sha256, erasure, self._clock.now())
+
     def pin_model(self, pipeline: str, version: str, note: str) -> None:
         """Keep a version from being removed; raises UnknownVersion."""
         with self._write() as session:

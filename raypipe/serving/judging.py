@@ -11,19 +11,22 @@ from raypipe.training.compare import Answers, aligned
 from raypipe.training.task import Task
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from raypipe.data.split import Rows
 
 
-def answers_to(rows: pa.Table, task: Task, folder: Path, version: ModelVersion) -> Answers:
+def answers_to(rows: Rows, task: Task, folder: Path, version: ModelVersion) -> Answers:
     """Return a version's answers in the terms of a task; `folder` is the version's own.
 
     A version that is damaged, or does not answer as it did, has an error in their place.
     """
+    import numpy as np
+
     from raypipe.serving.predictor import load_predictor
 
     try:
         predictor = load_predictor(folder, version.manifest_sha256)
-        raw = predictor.model.predict(predictor.transform.transform_table(rows))
+        table = rows.take(np.arange(rows.num_rows))
+        raw = predictor.model.predict(predictor.transform.transform_table(table))
     except RaypipeError as error:
         return Answers(version.version, None, str(error))
     except Exception as error:  # noqa: BLE001 - whatever a broken model raises is told of that model

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
-from raypipe.training.race import TrainingSet
+from raypipe.training.feature_files import FeatureFiles, writing
+from raypipe.training.race import TrainingSet, mapped
 from raypipe.training.task import MetricName, Task
 
 
@@ -33,6 +35,17 @@ def training_set(n_classes: int, *, n_rows: int = 240, n_features: int = 4, seed
     half = n_rows // 2
     names = tuple(f"f{i}" for i in range(n_features))
     return TrainingSet(x[:half], y[:half], x[half:], y[half:], task_of(n_classes), names)
+
+
+def in_files(data: TrainingSet, folder: Path) -> TrainingSet:
+    """Return the same rows as files of a folder that hold the validation rows for test rows, too."""
+    n_train, n_others = len(data.y_train), len(data.y_validation)
+    files = FeatureFiles(folder / "features", (n_train, n_others, n_others))
+    with writing(files, data.x_train.shape[1], data.y_train.dtype) as file:
+        file.write(np.arange(n_train), data.x_train, data.y_train)
+        for start in (n_train, n_train + n_others):
+            file.write(start + np.arange(n_others), data.x_validation, data.y_validation)
+    return mapped(files, data.task, data.feature_names, data.windows)
 
 
 class AnsweringTrial:

@@ -16,7 +16,7 @@ from raypipe.stats.dependence import block_length
 from raypipe.stats.intervals import Interval
 from raypipe.stats.metrics import METRICS
 from raypipe.training.leaderboard import BASELINE, Leaderboard, LeaderboardEntry
-from raypipe.training.models import Float32Matrix, Float64Array, Model, load_model
+from raypipe.training.models import Float32Matrix, Float64Array, Model, load_model, predicted
 from raypipe.training.race import Candidate, RaceResult, TrainingSet
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class _Scores:
     ) -> _Scores:
         scored = [
             METRICS[name].prepare(y, prediction)
-            for prediction in (model.predict(x) for model in models)
+            for prediction in (predicted(model, x) for model in models)
             for name in metrics
         ]
         length = block_length(scored[:: len(metrics)], len(y)) if ordered_by_time else 1

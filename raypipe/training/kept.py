@@ -5,6 +5,7 @@
     candidates/NAME/  the best model of each family, once the race is over
     race.json         how the race went: candidates and all trials
     judge.json        what later stages found, each under its name
+    features/         features that are too many for memory, until the last stage is over
     search-1/         Ray Tune's own files, of no use to the next attempt
 
 A folder or file under its final name is whole: each is written aside and renamed. Only what was made from the
@@ -33,7 +34,8 @@ from raypipe.training.standings import Standing, candidate_of
 LATER_STAGES = ("judge", "importance")
 """The stages after the race whose results are kept, in their order."""
 _RACE, _TRIAL, _MODEL = "race.json", "trial.json", "model"
-_TRIALS, _CANDIDATES, _SEARCH, _PART = "trials", "candidates", "search-", ".part"
+_TRIALS, _CANDIDATES, _FEATURES = "trials", "candidates", "features"
+_SEARCH, _PART = "search-", ".part"
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,15 @@ class RunFolder:
     def search(self) -> Path:
         """Where the search of this attempt has its own files."""
         return self.path / f"{_SEARCH}{self.attempt}"
+
+    @property
+    def features(self) -> Path:
+        """Where features are that are too many for memory."""
+        return self.path / _FEATURES
+
+    def forget_features(self) -> None:
+        """Remove the features, as no stage needs them any more."""
+        shutil.rmtree(self.features, ignore_errors=True)
 
     def before(self, n_trials: int) -> tuple[str, ...]:
         """Say what earlier attempts finished, a sentence a stage; `n_trials` is the budget of the race."""

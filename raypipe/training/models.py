@@ -34,6 +34,27 @@ class Model(Protocol):
         ...
 
 
+PREDICTED_ROWS = 131_072
+"""Rows that a model is given at once where there are more; no family's answer to a row depends on others."""
+
+
+def predicted(model: Model, features: Float32Matrix) -> Float64Array:
+    """Return what `Model.predict` does, of many rows block by block, so that no copy of all is made."""
+    import numpy as np
+
+    if len(features) <= PREDICTED_ROWS:
+        return model.predict(features)
+    starts = range(0, len(features), PREDICTED_ROWS)
+    return np.concatenate([model.predict(features[start : start + PREDICTED_ROWS]) for start in starts])
+
+
+def is_mapped(features: Float32Matrix) -> bool:
+    """Whether features lie in a file: then families read them part by part."""
+    import numpy as np
+
+    return isinstance(features, np.memmap)
+
+
 def check_width(features: Float32Matrix, n_features: int) -> None:
     """Raise ValueError where the rows have not as many features as the model was trained on."""
     if features.ndim != 2 or features.shape[1] != n_features:

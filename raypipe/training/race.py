@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -14,6 +14,8 @@ from raypipe.training.task import Task
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from raypipe.training.feature_files import FeatureFiles
 
 TrialStatus = Literal["finished", "stopped", "failed"]
 
@@ -30,10 +32,28 @@ class TrainingSet:
     feature_names: tuple[str, ...]
     windows: tuple[int, ...] = ()
     """Numbers of the newest training rows, which must be in time order, to learn from; all rows if empty."""
+    files: FeatureFiles | None = None
+    """Where all of it is, and the test rows; None where it is in memory."""
 
     def recent(self, n_rows: int) -> TrainingSet:
         """Return the same with the newest training rows alone."""
-        return replace(self, x_train=self.x_train[-n_rows:], y_train=self.y_train[-n_rows:])
+        return replace(self, x_train=self.x_train[-n_rows:], y_train=self.y_train[-n_rows:], files=None)
+
+    def __reduce__(self) -> tuple[Callable[..., TrainingSet], tuple[object, ...]]:
+        """Let a copy in another process map the files anew: many nodes must share their folder."""
+        if self.files is None:
+            return TrainingSet, tuple(getattr(self, one.name) for one in fields(self))
+        return mapped, (self.files, self.task, self.feature_names, self.windows)
+
+
+def mapped(
+    files: FeatureFiles, task: Task, feature_names: tuple[str, ...], windows: tuple[int, ...]
+) -> TrainingSet:
+    """Return the training and validation rows of files, none of which is read yet."""
+    (x_train, y_train), (x_validation, y_validation) = (
+        (files.features(part), files.target(part)) for part in (0, 1)
+    )
+    return TrainingSet(x_train, y_train, x_validation, y_validation, task, feature_names, windows, files)
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from raypipe.core.errors import LabelError, TrainingError
 from raypipe.core.ids import Json
 from raypipe.training.family import Params, ParamValue, Suggestions, family_of
 from raypipe.training.race import TrainingSet
 from raypipe.training.task import Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 V = TypeVar("V")
 
@@ -97,14 +101,18 @@ def check_learnable(data: TrainingSet) -> None:
         raise TrainingError(
             "there are no features to learn from; name columns that vary in `processing.features`."
         )
-    if len(set(data.y_train.tolist())) < 2:
+    if _is_one_value(data.y_train):
         raise LabelError(
             f"the label {task.label!r} has one value in all {len(data.y_train):,} training rows, so there is "
             "nothing to learn; bring more rows, or split off less for validation and test."
         )
-    if task.metric in ("auc", "r2") and len(set(data.y_validation.tolist())) < 2:
+    if task.metric in ("auc", "r2") and _is_one_value(data.y_validation):
         raise LabelError(
             f"the label {task.label!r} has one value in all {len(data.y_validation):,} validation rows, and "
             f"{task.metric} cannot choose by them; raise `data.split.validation`, or set another "
             "`training.metric`."
         )
+
+
+def _is_one_value(target: NDArray[np.int64] | NDArray[np.float64]) -> bool:
+    return bool((target == target[:1]).all())

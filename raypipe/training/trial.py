@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from raypipe.core.errors import TrainingError
 from raypipe.stats.metrics import METRICS
 from raypipe.training.family import Family, Params, Terms
-from raypipe.training.models import Model
+from raypipe.training.models import Model, predicted
 from raypipe.training.race import TrainingSet
 from raypipe.training.search import N_RECENT
 
@@ -56,7 +56,7 @@ def score_of(model: Model, data: TrainingSet) -> float:
     """Return the task's metric on the validation rows."""
     import numpy as np
 
-    prediction = model.predict(data.x_validation)
+    prediction = predicted(model, data.x_validation)
     if not np.isfinite(prediction).all():
         raise TrainingError("the model predicts values that are no numbers: the training diverged.")
     return METRICS[data.task.metric](data.y_validation, prediction)

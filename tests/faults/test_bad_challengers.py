@@ -132,9 +132,9 @@ class OneModelLoop(Loop):
     """What befalls a version between its registration and its comparison."""
     prepared: list[Prepared] = field(default_factory=list)
 
-    def encode(self, prepared: Prepared) -> TrainingSet:
+    def encode(self, prepared: Prepared, place: Path) -> TrainingSet:
         self.prepared.append(prepared)
-        return super().encode(prepared)
+        return super().encode(prepared, place)
 
     def race(self, kept: RunFolder, features: TrainingSet, trials: Trials) -> RaceResult:
         folder = kept.path / "best"

@@ -37,6 +37,7 @@ from raypipe.data.erasure.records import (
     Intent,
     capture_key,
     new_secret,
+    note_models,
     read_intent,
     refuse_from_now_on,
 )
@@ -141,6 +142,8 @@ def finish(
     thin(folder, intent.people.mask)
     on_step("mended rows thinned")
     _clean(folder, versions, intent, on_step)
+    note_models(folder, intent)
+    on_step("models noted")
     Intent.remove(folder)
     on_step("intent removed")
 

@@ -97,6 +97,28 @@ def read_intent(folder: PipelineHome) -> Intent | None:
     )
 
 
+def note_models(folder: PipelineHome, intent: Intent) -> None:
+    """Keep which models have files with rows of these people, until they have none, or are removed."""
+    found = {model: (intent.id, files) for model, files in intent.models.items() if files}
+    if found:
+        keep_noted(folder, {**noted_models(folder), **found})
+
+
+def noted_models(folder: PipelineHome) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Return such models, each with the id of the erasure and its files."""
+    found = _read(folder.amending) or {}
+    return {model: (id, tuple(files)) for model, (id, files) in found.items()}
+
+
+def keep_noted(folder: PipelineHome, models: Mapping[str, tuple[str, tuple[str, ...]]]) -> None:
+    """Keep these in their place."""
+    if models:
+        write_json(folder.amending, {model: [id, list(files)] for model, (id, files) in models.items()})
+    else:
+        with storage_errors(folder.amending):
+            folder.amending.unlink(missing_ok=True)
+
+
 def erased_people(folder: PipelineHome) -> People | None:
     """Return whose rows are not let in; None where nobody was erased.
 

@@ -1,4 +1,7 @@
-"""Regularised linear models: logistic and ridge regression, fitted by scikit-learn, kept as plain numbers."""
+"""Regularised linear models: logistic and ridge regression, fitted by scikit-learn, kept as plain numbers.
+
+Rows in files are fitted block by block to the same objective; scikit-learn would make copies of all of them.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ import numpy as np
 from raypipe.core.errors import ArtifactError
 from raypipe.core.files import storage_errors, write_json
 from raypipe.training.family import Parameter, Params, Real, Terms
-from raypipe.training.models import Float32Matrix, Float64Array, Model, check_width
+from raypipe.training.models import Float32Matrix, Float64Array, Model, check_width, is_mapped
 from raypipe.training.race import TrainingSet
 from raypipe.training.task import Task
 
@@ -156,6 +159,8 @@ def _fit_logistic(strength: float, data: TrainingSet) -> LinearModel:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
+    if is_mapped(data.x_train):
+        return _logistic_of_files(strength, data)
     estimator = LogisticRegression(C=1.0 / strength, max_iter=_MAX_ITERATIONS)
     with warnings.catch_warnings():
         # A fit that was cut is a weaker model, not a failed one: `converged` says so, the score judges.
@@ -175,6 +180,8 @@ def _fit_ridge(strength: float, data: TrainingSet) -> LinearModel:
     """Fit to the standardised target, as float32 sums of large targets lose digits, and scale back."""
     from sklearn.linear_model import Ridge
 
+    if is_mapped(data.x_train):
+        return _ridge_of_files(strength, data)
     mean, scale = float(np.mean(data.y_train)), float(np.std(data.y_train)) or 1.0
     n_features = data.x_train.shape[1]
     estimator = Ridge(alpha=strength, solver="cholesky" if n_features <= _MANY_FEATURES else "lsqr")
@@ -183,3 +190,26 @@ def _fit_ridge(strength: float, data: TrainingSet) -> LinearModel:
     intercept = float(estimator.intercept_) * scale + mean
     description = Description("ridge", n_features, n_classes=0, classes=(), converged=True)
     return LinearModel(description, coefficients[None, :], [intercept])
+
+
+def _logistic_of_files(strength: float, data: TrainingSet) -> LinearModel:
+    from raypipe.training.families.linear_blocks import logistic
+
+    classes, codes = np.unique(data.y_train, return_inverse=True)
+    solved = logistic(data.x_train, codes, strength, _MAX_ITERATIONS)
+    description = Description(
+        kind="logistic",
+        n_features=data.x_train.shape[1],
+        n_classes=data.task.n_classes,
+        classes=tuple(classes.tolist()),
+        converged=solved.converged,
+    )
+    return LinearModel(description, solved.coefficients, solved.intercept)
+
+
+def _ridge_of_files(strength: float, data: TrainingSet) -> LinearModel:
+    from raypipe.training.families.linear_blocks import ridge
+
+    solved = ridge(data.x_train, data.y_train.astype(np.float64), strength, _MANY_FEATURES)
+    description = Description("ridge", data.x_train.shape[1], n_classes=0, classes=(), converged=True)
+    return LinearModel(description, solved.coefficients, solved.intercept)

@@ -13,7 +13,14 @@ import numpy as np
 from raypipe.core.errors import ArtifactError
 from raypipe.core.files import storage_errors, write_json
 from raypipe.training.family import Parameter, Params, Real, Terms, Whole
-from raypipe.training.models import Float32Matrix, Float64Array, Model, check_width
+from raypipe.training.models import (
+    PREDICTED_ROWS,
+    Float32Matrix,
+    Float64Array,
+    Model,
+    check_width,
+    is_mapped,
+)
 from raypipe.training.race import TrainingSet
 from raypipe.training.task import Task
 
@@ -173,9 +180,19 @@ class TorchMlpFamily:
 def _input_scale(features: Float32Matrix) -> tuple[torch.Tensor, torch.Tensor]:
     import torch
 
-    mean, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
+    mean, deviation = _moments(features)
     factor = 1.0 / np.where(deviation > 0, deviation, 1.0)
     return torch.tensor(mean.astype(np.float32)), torch.tensor(factor.astype(np.float32))
+
+
+def _moments(features: Float32Matrix) -> tuple[Float64Array, Float64Array]:
+    """Return mean and standard deviation of each feature; of rows in a file block by block."""
+    if not is_mapped(features):
+        return features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
+    parts = [features[start : start + PREDICTED_ROWS] for start in range(0, len(features), PREDICTED_ROWS)]
+    mean = sum(part.sum(axis=0, dtype=np.float64) for part in parts) / len(features)
+    squares = sum(((part - mean) ** 2).sum(axis=0) for part in parts) / len(features)
+    return np.asarray(mean), np.sqrt(squares)
 
 
 def _architecture(params: Params, data: TrainingSet) -> Architecture:
@@ -200,9 +217,32 @@ def _target(architecture: Architecture, data: TrainingSet) -> torch.Tensor:
     return torch.tensor(scaled.astype(np.float32)[:, None])
 
 
-def _rows(data: TrainingSet, mean: torch.Tensor, factor: torch.Tensor, device: torch.device) -> torch.Tensor:
+class _MappedRows:
+    """Rows in a file, of which those of a batch are read and standardised at a time."""
+
+    def __init__(
+        self, features: Float32Matrix, mean: torch.Tensor, factor: torch.Tensor, device: torch.device
+    ) -> None:
+        self._features, self._mean, self._factor = features, mean, factor
+        self.device = device
+
+    def __len__(self) -> int:
+        return len(self._features)
+
+    def __getitem__(self, rows: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        read = torch.from_numpy(np.asarray(self._features[rows.cpu().numpy()]))
+        return standardised(read, self._mean, self._factor).to(self.device)
+
+
+def _rows(
+    data: TrainingSet, mean: torch.Tensor, factor: torch.Tensor, device: torch.device
+) -> torch.Tensor | _MappedRows:
     import torch
 
+    if is_mapped(data.x_train):
+        return _MappedRows(data.x_train, mean, factor, device)
     return standardised(torch.tensor(data.x_train), mean, factor).to(device)
 
 
@@ -210,7 +250,11 @@ class _Epochs:
     """A training that can be run on."""
 
     def __init__(
-        self, network: torch.nn.Module, features: torch.Tensor, target: torch.Tensor, params: Params
+        self,
+        network: torch.nn.Module,
+        features: torch.Tensor | _MappedRows,
+        target: torch.Tensor,
+        params: Params,
     ) -> None:
         from torch import optim
 

@@ -11,7 +11,7 @@ import pytest
 
 from raypipe.core.errors import ArtifactError
 from raypipe.stats.metrics import METRICS
-from raypipe.testing.training import training_set
+from raypipe.testing.training import in_files, training_set
 from raypipe.training.family import Params, Terms, family_of
 from raypipe.training.models import Model, load_model
 from raypipe.training.race import TrainingSet
@@ -159,3 +159,17 @@ def test_a_pickle_in_place_of_a_file_is_never_run(family: str, tmp_path: Path) -
     assert not canary.exists()
     pickle.loads(pickle.dumps(Canary(canary))).close()
     assert canary.exists(), "the canary must be able to sing"
+
+
+@families
+@n_classes
+def test_rows_in_files_train_the_same_model(family: str, n_classes: int, tmp_path: Path) -> None:
+    data = training_set(n_classes)
+    if n_classes == 5:
+        data = replace(data, y_train=np.where(data.y_train == 3, 4, data.y_train))
+    mapped = in_files(data, tmp_path)
+    assert isinstance(mapped.x_train, np.memmap)
+    held, stored = (trained(family, one)[-1].predict(data.x_validation) for one in (data, mapped))
+    # scikit-learn stops where its own steps in float32 do.
+    scale = float(np.std(held)) if family == "linear" else 0.0
+    assert stored == pytest.approx(held, rel=1e-6, abs=2e-3 * scale)

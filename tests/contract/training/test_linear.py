@@ -19,6 +19,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from raypipe.core.errors import ArtifactError
 from raypipe.testing.training import training_set
+from raypipe.training.families import linear_blocks
 from raypipe.training.families.linear import Description, LinearModel
 from raypipe.training.family import Terms, family_of
 from raypipe.training.models import load_model
@@ -200,3 +201,24 @@ def test_huge_targets_keep_their_digits() -> None:
     far = replace(data, y_train=data.y_train + 1e9)
     near = trained(data).predict(data.x_validation)
     assert trained(far).predict(data.x_validation) - 1e9 == pytest.approx(near, abs=0.01)
+
+
+@pytest.mark.parametrize("block_values", [7, 10**9])
+@pytest.mark.parametrize("strength", [0.01, 100.0])
+def test_block_by_block_the_same_objective_is_minimised(
+    block_values: int, strength: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linear_blocks, "BLOCK_VALUES", block_values)
+    for n_classes in (2, 3):
+        data = training_set(n_classes, n_rows=200)
+        exact = LogisticRegression(C=1 / strength, tol=1e-10, max_iter=10_000)
+        exact.fit(data.x_train.astype(np.float64), data.y_train)
+        found = linear_blocks.logistic(data.x_train, data.y_train, strength, 1_000)
+        assert found.converged
+        assert found.coefficients == pytest.approx(exact.coef_, rel=0.02, abs=2e-3)
+    data = training_set(0, n_rows=200)
+    exact = Ridge(alpha=strength, solver="cholesky").fit(data.x_train.astype(np.float64), data.y_train)
+    for max_features in (10, 1):
+        found = linear_blocks.ridge(data.x_train, data.y_train, strength, max_features)
+        assert found.coefficients[0] == pytest.approx(exact.coef_, rel=1e-3)
+        assert found.intercept[0] == pytest.approx(exact.intercept_, rel=1e-5)

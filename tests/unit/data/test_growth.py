@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from raypipe.core.clock import Clock
 from raypipe.core.errors import DataError
 from raypipe.core.home import Home, PipelineHome
+from raypipe.data.blocks import StoredRows
 from raypipe.data.captured import Answer, LabelRecord, PredictionRecord, encode
 from raypipe.data.committer import commit_once
 from raypipe.data.config import DataSettings, SplitSettings
@@ -25,8 +26,11 @@ from raypipe.data.ingest import ingest
 from raypipe.data.live import AT_COLUMN, ID_COLUMN
 from raypipe.data.versions import ENDPOINT, DataVersion
 from raypipe.data.wal import WalWriter
+from raypipe.processing.config import ProcessingSettings
 from raypipe.testing import FakeClock
 from raypipe.testing.data import VersionsInMemory
+from raypipe.training.config import TrainingSettings
+from raypipe.training.preparing import prepared_grown
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 SPLIT = SplitSettings()
@@ -243,3 +247,32 @@ def test_without_labels_there_is_nothing_to_grow_by(growing: Growing) -> None:
     growing.capture(predicted("a", 1))
     with pytest.raises(DataError, match="send labels by prediction id"):
         growing.grow()
+
+
+def test_a_grown_version_is_learned_from_in_files_as_it_is_in_memory(growing: Growing) -> None:
+    known = growing.base
+    for n in range(30):
+        label: Answer = "good" if n % 3 else "bad"
+        growing.capture(predicted(f"p{n}", 60 - n, n / 2), labelled(f"p{n}", label))
+        known = growing.grow() if n == 4 else known
+    version = growing.grow()
+    held, stored = (
+        prepared_grown(
+            growing.folder,
+            version,
+            known=known,
+            max_rows=6,
+            data=growing.settings,
+            processing=ProcessingSettings.model_validate(
+                {"in_memory_cells": cells, "deduplicate": {"by": ["amount"]}}
+            ),
+            training=TrainingSettings(),
+        )
+        for cells in (10**9, 0)
+    )
+    assert isinstance(stored.split.test, StoredRows) and held.split.test.num_rows == 5
+    for mine, theirs in zip(held.split.parts, stored.split.parts, strict=True):
+        assert mine.take(np.arange(mine.num_rows)).equals(theirs.take(np.arange(theirs.num_rows)))
+    assert held.split.boundaries == stored.split.boundaries
+    assert held.transform.to_json() == stored.transform.to_json()
+    assert held.profile.to_json() == stored.profile.to_json()
