@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 MIN_ESTIMATED = 100
 """With fewer answered rows nothing is estimated."""
-JOINT_EVERY_ROWS = 2_000
-"""After so many answers all inputs together are looked at once more."""
+JOINT_ROWS, JOINT_GROWTH = 2_000, 1.05
+"""After so many answers all inputs together are looked at; each time it takes 5% more until the next."""
 
 
 def signals(
@@ -182,7 +182,7 @@ def _joint(
     """Look at all inputs together whenever enough rows have come since the last time."""
     from raypipe.monitoring.joint import Sample, told_apart
 
-    nth = n_rows // JOINT_EVERY_ROWS
+    nth = joint_looks(n_rows)
     if watch.graded is None or nth == 0 or (looked is not None and looked.nth == nth):
         return looked
     live = Sample.of(watch.inputs, _inputs(watch, newest), seed=nth)
@@ -191,6 +191,16 @@ def _joint(
         return looked
     needed = spent(spent(settings.drift.alpha, watch.nth_version), nth)
     return JointEvidence(nth, found.auc, found.p_value, needed)
+
+
+def joint_looks(n_rows: int) -> int:
+    """Return how many looks at all inputs together are due by so many answers.
+
+    >>> [joint_looks(n) for n in (1_999, 2_000, 4_100, 1_000_000)]
+    [0, 1, 2, 66]
+    """
+    grown = 1 + n_rows * (JOINT_GROWTH - 1) / JOINT_ROWS
+    return int(math.log(grown) / math.log(JOINT_GROWTH) + 1e-9)
 
 
 def _estimated(
