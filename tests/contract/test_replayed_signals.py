@@ -82,12 +82,14 @@ class Played:
     @classmethod
     def of(cls, recorded: Recorded) -> Played:
         from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+        from threadpoolctl import threadpool_limits
 
         of_classes = recorded.task.kind == "classification"
         make = HistGradientBoostingClassifier if of_classes else HistGradientBoostingRegressor
         x, y = recorded.features(), recorded.target()
-        model = make(max_iter=30, random_state=0).fit(x[:N_TRAINED], y[:N_TRAINED])
-        raw = model.predict_proba(x) if of_classes else model.predict(x)
+        with threadpool_limits(1):
+            model = make(max_iter=30, random_state=0).fit(x[:N_TRAINED], y[:N_TRAINED])
+            raw = model.predict_proba(x) if of_classes else model.predict(x)
         training = recorded.rows.slice(0, N_TRAINED + N_GRADED).select(recorded.inputs)
         reference = Reference.of(Profile.of_table(training), schema_columns(training.schema))
         at = slice(N_TRAINED, N_TRAINED + N_GRADED)
