@@ -33,6 +33,7 @@ from raypipe.control.events import (
     Event,
     Fact,
     GateJudged,
+    Harm,
     Promoted,
     PromotionFailed,
     Quality,
@@ -222,15 +223,23 @@ class Controller(RuleBasedStateMachine):
         accuracy=st.none() | st.floats(0.5, 1.0),
         drifted=st.sampled_from([(), ("a",)]),
         own=st.booleans(),
+        harm=st.sampled_from([None, None, Harm(0.3, 0.1, 0.12, 900), Harm(0.3, 0.1, 0.12, 90, ("a = b",))]),
     )
     def window_is_scored(
-        self, n_new: int, accuracy: float | None, drifted: tuple[str, ...], own: bool
+        self,
+        n_new: int,
+        accuracy: float | None,
+        drifted: tuple[str, ...],
+        own: bool,
+        harm: Harm | None = None,
     ) -> None:
         self.n_labels += n_new
         quality = Quality("accuracy", True, accuracy, None, None, 100) if accuracy else None
         version = self.state.champion if own else "v0"
         self.look(
-            WindowScored(self.now, version or "v0", self.n_labels, quality, drifted, controller=self.epoch)
+            WindowScored(
+                self.now, version or "v0", self.n_labels, quality, drifted, harm, controller=self.epoch
+            )
         )
 
     @rule(note=st.sampled_from(["", "please"]))
