@@ -48,7 +48,7 @@ config = parse_config(
         "home": str(home),
         "data": {"sources": [{"name": "rows", "format": "csv", "path": "rows.csv"}], "label": "outcome"},
         "serving": {"port": port},
-        "retraining": {"tick_s": 0.2},
+        "retraining": {"tick_s": 0.2, "triggers": {"new_labels": 1000}},
     },
     home,
 )
@@ -142,6 +142,10 @@ def test_drift_by_column(page: dict[tuple[str, str], float]) -> None:
 def test_signals_with_what_is_estimated_marked_so(page: dict[tuple[str, str], float]) -> None:
     assert value(page, "ray_raypipe_harm_nearness", 'slice="car = bus"') == 1.0
     assert value(page, "ray_raypipe_estimated_loss", 'loss="error"', 'basis="estimated"') == 0.11
+
+
+def test_how_far_a_trigger_is(page: dict[tuple[str, str], float]) -> None:
+    assert value(page, "ray_raypipe_trigger_nearness", 'trigger="labels"') == 0.0
 
 
 def test_rows_and_labels(page: dict[tuple[str, str], float]) -> None:
