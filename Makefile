@@ -20,8 +20,8 @@ demo: $(INSTALLED)  ## The main job: data, a race of models, the best one behind
 down: $(INSTALLED)  ## End what `make demo` started.
 	$(BIN)/raypipe down configs/quickstart.yaml
 
-test: $(INSTALLED)  ## All tests but the slow ones.
-	$(BIN)/python -m pytest -m "not slow"
+test: $(INSTALLED)  ## All tests but the slow ones: those that start Ray in one process, the others beside it.
+	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadgroup
 
 test-slow: $(INSTALLED)  ## The soaks and long repetitions.
 	$(BIN)/python -m pytest -m slow

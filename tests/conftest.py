@@ -1,4 +1,4 @@
-"""What every tier shares: where the real data is, and that no test is timed."""
+"""What every tier shares: where the real data is, that no test is timed, and which tests go one by one."""
 
 from __future__ import annotations
 
@@ -13,6 +13,15 @@ settings.register_profile("raypipe", deadline=None)
 settings.load_profile("raypipe")
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
+_HERE = Path(__file__).parent
+_ONE_BY_ONE = tuple(_HERE / tier for tier in ("ray", "e2e", "faults"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give what starts Ray or kills processes to one worker, where pytest-xdist runs several."""
+    for item in items:
+        if any(item.path.is_relative_to(tier) for tier in _ONE_BY_ONE):
+            item.add_marker(pytest.mark.xdist_group("one by one"))
 
 
 @pytest.fixture(scope="session")
