@@ -172,7 +172,7 @@ def check_log(served: Served, ids: list[str]) -> None:
     assert labelled_predictions(predictions, labels).num_rows == N_ROWS
     same = pl.DataFrame(predictions.select(["id", "inputs", "prediction"])).unique()
     assert same.height == N_ROWS
-    counts = Fold(folder, MonitoringSettings()).read("v1").counts
+    counts = Fold(folder, MonitoringSettings()).read("v1", SystemClock().now()).counts
     assert (counts.n_predictions, counts.n_labelled, counts.n_unknown) == (N_ROWS, N_ROWS, 0)
     assert counts.n_redelivered == predictions.num_rows - N_ROWS
 
