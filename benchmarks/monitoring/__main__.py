@@ -4,50 +4,71 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from benchmarks.monitoring import cost, false_alarms, late_labels, power
+from benchmarks.monitoring import blocks, cost, false_alarms, late_labels, power
 
 
 def main() -> None:
     """Run what was asked for, and print its table."""
     asked = _parser().parse_args()
-    if asked.command == "cost":
-        sys.stdout.write(cost.HEAD + cost.cost(asked.rows, asked.window_rows))
-        return
-    if asked.command == "late-labels":
-        sys.stdout.write(late_labels.HEAD)
-        for line in late_labels.table(asked.streams, asked.answers, asked.healthy):
-            sys.stdout.write(line)
-        return
-    if asked.command == "cost-beside":
-        sys.stdout.write(cost.PEERS_HEAD)
-        peers = {"evidently": asked.evidently, "nannyml": asked.nannyml}
-        for line in cost.beside(asked.rows, {name: python for name, python in peers.items() if python}):
-            sys.stdout.write(line)
-        return
-    if asked.command == "power":
-        sys.stdout.write(power.HEAD)
-        for found in power.power(asked.streams, asked.healthy, asked.peers):
-            sys.stdout.write(found.line())
-        return
+    for line in _COMMANDS[asked.command](asked):
+        sys.stdout.write(line)
+
+
+def _false_alarms(asked: argparse.Namespace) -> Iterator[str]:
+    yield false_alarms.HEAD
     if asked.peers:
-        sys.stdout.write(false_alarms.HEAD)
         n_rows = asked.windows * asked.window_rows
-        for row in false_alarms.peers(asked.features, asked.streams, n_rows, asked.peers):
-            sys.stdout.write(row.line())
-        return
-    setting = false_alarms.Setting(
-        asked.streams,
-        asked.features,
-        asked.windows,
-        asked.window_rows,
-        run_rows=asked.run_rows,
-        whole_rows=asked.whole_rows,
-    )
-    sys.stdout.write(false_alarms.HEAD)
-    for row in false_alarms.false_alarms(setting):
-        sys.stdout.write(row.line())
+        rows = false_alarms.peers(asked.features, asked.streams, n_rows, asked.peers)
+    else:
+        setting = false_alarms.Setting(
+            asked.streams,
+            asked.features,
+            asked.windows,
+            asked.window_rows,
+            run_rows=asked.run_rows,
+            whole_rows=asked.whole_rows,
+        )
+        rows = false_alarms.false_alarms(setting)
+    yield from (row.line() for row in rows)
+
+
+def _blocks(asked: argparse.Namespace) -> Iterator[str]:
+    yield blocks.HEAD
+    yield from blocks.table(asked.streams)
+
+
+def _power(asked: argparse.Namespace) -> Iterator[str]:
+    yield power.HEAD
+    yield from (found.line() for found in power.power(asked.streams, asked.healthy, asked.peers))
+
+
+def _late_labels(asked: argparse.Namespace) -> Iterator[str]:
+    yield late_labels.HEAD
+    yield from late_labels.table(asked.streams, asked.answers, asked.healthy)
+
+
+def _cost(asked: argparse.Namespace) -> Iterator[str]:
+    yield cost.HEAD
+    yield cost.cost(asked.rows, asked.window_rows)
+
+
+def _cost_beside(asked: argparse.Namespace) -> Iterator[str]:
+    yield cost.PEERS_HEAD
+    peers = {"evidently": asked.evidently, "nannyml": asked.nannyml}
+    yield from cost.beside(asked.rows, {name: python for name, python in peers.items() if python})
+
+
+_COMMANDS: Mapping[str, Callable[[argparse.Namespace], Iterator[str]]] = {
+    "false-alarms": _false_alarms,
+    "blocks": _blocks,
+    "power": _power,
+    "late-labels": _late_labels,
+    "cost": _cost,
+    "cost-beside": _cost_beside,
+}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -65,6 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     delays.add_argument("--streams", type=int, default=50)
     delays.add_argument("--healthy", type=int, default=20_000, help="rows before the change")
     delays.add_argument("--peers", type=Path, help="the Python of an environment with river")
+    alike = commands.add_parser("blocks", help="recorded rows in runs, in their order, that ever alarm")
+    alike.add_argument("--streams", type=int, default=100)
     late = commands.add_parser("late-labels", help="harm where labels come late, and errors later or sooner")
     late.add_argument("--streams", type=int, default=200)
     late.add_argument("--answers", type=int, default=30_000)

@@ -71,3 +71,31 @@ def test_streams_without_drift_alarm_by_what_is_done_today(
 def test_the_state_is_a_few_kilobytes_a_feature(part: Callable[[str], ModuleType]) -> None:
     line = part("cost").cost(20_000, 1_000)
     assert float(line.split("|")[5]) < 4
+
+
+def test_labels_that_come_late_cost_time_and_no_false_alarm(part: Callable[[str], ModuleType]) -> None:
+    lines = list(part("late_labels").table(n_streams=2, n_answers=4_000, healthy=2_000))
+    assert len(lines) == 9
+    by_cohorts = [line for line in lines if "by matured cohorts" in line]
+    assert all("| 0 of 2 |" in line for line in by_cohorts)
+
+
+def test_weeks_of_recorded_rows(
+    part: Callable[[str], ModuleType], real_data: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks = part("blocks")
+    folders = {real_data(f"{name}.parquet").parent for name in blocks.SETS}
+    monkeypatch.setenv("RAYPIPE_TEST_DATA", str(folders.pop()))
+    monkeypatch.setattr(blocks, "N_WINDOWS", 8)
+    lines = list(blocks.table(1))
+    assert len(lines) == 3 * len(blocks.SETS)
+    assert all("| 0 of 1 |" in line for line in lines if "as training rows in order show" in line)
+    assert all("| 1 of 1 |" in line for line in lines if "each row for itself" in line)
+
+
+def test_costs_are_of_what_the_controller_does(part: Callable[[str], ModuleType]) -> None:
+    cost = part("cost")
+    found = {task: (cpu_s, state_kb) for task, cpu_s, _, state_kb in cost.own(cost.arrays(20_000))}
+    assert list(found) == ["drift of 20 columns", "harm, 200 cohorts", "estimated accuracy"]
+    assert found["drift of 20 columns"][1] < 4 * 20, "a few kilobytes a column"
+    assert found["harm, 200 cohorts"][1] < 20
