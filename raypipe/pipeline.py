@@ -179,6 +179,7 @@ class Loop:
         A version that is damaged, or does not answer as it did, has an error in the place of a score.
         """
         from raypipe.training.compare import compare
+        from raypipe.training.slices import slices_of
 
         champion = self.registry.model_version(self.config.name, prepared.champion or self._champion())
         self._say(
@@ -186,7 +187,8 @@ class Loop:
         )
         before, after = (self._answers(one, prepared) for one in (champion, version))
         target = prepared.task.encode(prepared.split.test[prepared.task.label])
-        return compare(prepared.task, target, before, after, seed=self.config.training.seed)
+        slices = slices_of(prepared.split.test, prepared.transform.inputs)
+        return compare(prepared.task, target, before, after, seed=self.config.training.seed, slices=slices)
 
     def learn(self, run: str, data: DataVersion, prepared: Prepared, *, force: bool = False) -> Outcome:
         """Race, judge and register; what was tested is what is registered.

@@ -21,7 +21,12 @@ def verdict_of(found: Comparison, settings: GateSettings) -> Judgement:
     >>> verdict_of(Comparison("auc", "v1", "v2", 500, 0.87, 0.91, 0.04, 0.01, 0.07), GateSettings())
     ('pass', ('better by 0.04 [0.01, 0.07] on 500 rows',))
     """
-    return _unscored(found) or _too_few(found, settings) or _judged(found, settings)
+    return (
+        _unscored(found)
+        or _too_large(found, settings)
+        or _too_few(found, settings)
+        or _unequal(_judged(found, settings), found, settings)
+    )
 
 
 def gain_of(found: Comparison) -> Gain:
@@ -37,6 +42,40 @@ def _unscored(found: Comparison) -> Judgement | None:
         remedy = f"mend it, or release {found.challenger} by hand"
         return "inconclusive", (f"{cause}: {found.champion_error}", remedy)
     return None
+
+
+def _too_large(found: Comparison, settings: GateSettings) -> Judgement | None:
+    """Return the verdict on what is too slow or too large, however good it is."""
+    reasons = []
+    if settings.max_row_ms is not None and found.row_ms is not None and found.row_ms > settings.max_row_ms:
+        reasons.append(
+            f"it takes {found.row_ms:.3g} ms for a row, and retraining.gate.max_row_ms is "
+            f"{settings.max_row_ms:g}"
+        )
+    if settings.max_bytes is not None and found.n_bytes is not None and found.n_bytes > settings.max_bytes:
+        reasons.append(
+            f"it has {found.n_bytes:,} bytes, and retraining.gate.max_bytes is {settings.max_bytes:,}"
+        )
+    return ("fail", tuple(reasons)) if reasons else None
+
+
+def _unequal(judged: Judgement, found: Comparison, settings: GateSettings) -> Judgement:
+    """Return `fail` for a pass that is surely worse for some, or whose probabilities are further off."""
+    if judged[0] != "pass":
+        return judged
+    reasons = [
+        f"worse by {-one.gain:.3g} [{-one.high:.3g}, {-one.low:.3g}] where {one.column} is {one.value} "
+        f"({one.n_rows} rows), and retraining.gate.max_slice_loss is {settings.max_slice_loss:g}"
+        for one in found.slices
+        if one.high < -settings.max_slice_loss
+    ]
+    ours, theirs = found.champion_calibration, found.challenger_calibration
+    if ours is not None and theirs is not None and theirs - ours > settings.max_calibration_loss:
+        reasons.append(
+            f"its probabilities are off by {theirs:.3g}, the champion's by {ours:.3g}, and "
+            f"retraining.gate.max_calibration_loss is {settings.max_calibration_loss:g}"
+        )
+    return ("fail", tuple(reasons)) if reasons else judged
 
 
 def _too_few(found: Comparison, settings: GateSettings) -> Judgement | None:

@@ -42,7 +42,7 @@ def read_result(folder: PipelineHome, decision: str) -> Retrained | None:
     except FileNotFoundError:
         return None
     compared = fields["comparison"]
-    return Retrained(**{**fields, "comparison": None if compared is None else Comparison(**compared)})
+    return Retrained(**{**fields, "comparison": None if compared is None else Comparison.from_json(compared)})
 
 
 def write_progress(folder: PipelineHome, decision: str, step: Step) -> None:

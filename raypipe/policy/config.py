@@ -53,6 +53,14 @@ class GateSettings(Settings):
     """The newest rows that judge, and as many before them that choose; the others train."""
     margin: Annotated[float, Field(ge=0)] = 0.0
     """How much better, in the task's metric, the whole 95% interval of the gain must be."""
+    max_slice_loss: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """By how much the mean loss, in [0, 1], of no part of the rows may surely have risen."""
+    max_calibration_loss: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """By how much probabilities may be further off than the champion's, in [0, 1]."""
+    max_row_ms: Annotated[float, Field(gt=0)] | None = None
+    """How long it may take to answer one row, in a process of its own."""
+    max_bytes: Annotated[int, Field(ge=1)] | None = None
+    """How large its files may be."""
 
 
 class ApprovalSettings(Settings):

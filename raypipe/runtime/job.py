@@ -22,6 +22,7 @@ from raypipe.core.errors import RaypipeError
 from raypipe.core.progress import Progress, Step
 from raypipe.pipeline import Loop, Outcome
 from raypipe.registry.store import Registry
+from raypipe.runtime.proof import prove
 from raypipe.runtime.resources import plan
 from raypipe.runtime.session import session
 from raypipe.training.kept import training_s
@@ -52,9 +53,13 @@ def carry_out(loop: Loop, decision: str) -> Retrained:
         return Retrained(error=str(error))
     made = _made(loop, outcome, prepared, time.process_time() - started)
     try:
-        return replace(made, comparison=loop.compare(outcome.version, prepared))
+        compared = loop.compare(outcome.version, prepared)
+        if compared.challenger_error:
+            return replace(made, comparison=compared)
+        proof = prove(loop.config.root.root, loop.config.name, outcome.version.version)
     except RaypipeError as error:
         return replace(made, error=str(error))
+    return replace(made, comparison=replace(compared, row_ms=proof.row_ms, n_bytes=proof.n_bytes))
 
 
 def _loop(config: Config, decision: str) -> Loop:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,15 @@ from raypipe.core.ids import Json
 from raypipe.stats.bootstrap import bootstrap, n_blocks_in, percentile_interval
 from raypipe.stats.dependence import block_length
 from raypipe.stats.metrics import METRICS
+from raypipe.training.slices import Slice, calibration_error, judge_slices
 from raypipe.training.task import Task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from raypipe.training.models import Float64Array
+
+    Target = NDArray[np.int64] | NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,15 @@ class Comparison:
     gain_high: float | None
     champion_error: str = ""
     challenger_error: str = ""
+    champion_calibration: float | None = None
+    """The mean gap between given and observed frequencies; None for regression."""
+    challenger_calibration: float | None = None
+    slices: tuple[Slice, ...] = ()
+    """How the challenger does on parts of the rows, the worst first."""
+    row_ms: float | None = None
+    """How long the challenger takes for one row; None where it was not asked in a process of its own."""
+    n_bytes: int | None = None
+    """The bytes of the challenger's files."""
 
     def to_json(self) -> Json:
         return asdict(self)
@@ -45,7 +58,8 @@ class Comparison:
     @staticmethod
     def from_json(value: Any) -> Comparison:
         """Read what `to_json` wrote."""
-        return Comparison(**value)
+        slices = tuple(Slice(**one) for one in value.get("slices", ()))
+        return Comparison(**{**value, "slices": slices})
 
 
 @dataclass(frozen=True)
@@ -72,6 +86,7 @@ def compare(
     challenger: Answers,
     *,
     seed: int,
+    slices: Sequence[tuple[str, str, NDArray[np.bool_]]] = (),
 ) -> Comparison:
     """Score two models' predictions of the same rows, in time order, by the task's metric.
 
@@ -100,7 +115,26 @@ def compare(
         gain_high=_finite(high),
         champion_error=champion.problem,
         challenger_error=challenger.problem,
+        champion_calibration=_calibration(task, y, champion),
+        challenger_calibration=_calibration(task, y, challenger),
+        slices=_slices(task, y, champion, challenger, slices),
     )
+
+
+def _calibration(task: Task, y: Target, of: Answers) -> float | None:
+    return None if of.problem or of.values is None else calibration_error(task, y, of.values)
+
+
+def _slices(
+    task: Task,
+    y: Target,
+    champion: Answers,
+    challenger: Answers,
+    slices: Sequence[tuple[str, str, NDArray[np.bool_]]],
+) -> tuple[Slice, ...]:
+    if champion.problem or challenger.problem or champion.values is None or challenger.values is None:
+        return ()
+    return judge_slices(task, y, champion.values, challenger.values, slices)
 
 
 def aligned(answers: Float64Array, of: Task, to: Task) -> Float64Array:

@@ -10,6 +10,7 @@ from raypipe.control.events import Gain, Verdict
 from raypipe.control.gate import verdict_of
 from raypipe.policy.config import GateSettings
 from raypipe.training.compare import Comparison
+from raypipe.training.slices import Slice
 
 NAN = float("nan")
 
@@ -64,3 +65,35 @@ def test_a_challenger_that_cannot_be_scored_fails(champion_error: str) -> None:
 def test_rows_on_which_nobody_has_a_score_tell_nothing_of_the_challenger() -> None:
     found = replace(compared(Gain(None, None, None), score=None), champion_score=None)
     assert verdict_of(found, GateSettings()) == ("inconclusive", ("auc is not defined on these 100 rows",))
+
+
+def test_better_in_all_and_surely_worse_for_some_fails() -> None:
+    worse = Slice("colour", "red", 80, -0.2, -0.3, -0.1)
+    maybe = Slice("colour", "blue", 80, -0.2, -0.4, 0.0)
+    assert verdict_of(replace(BETTER, slices=(maybe,)), GateSettings())[0] == "pass"
+    verdict, [reason] = verdict_of(replace(BETTER, slices=(worse, maybe)), GateSettings())
+    assert verdict == "fail"
+    assert reason.startswith("worse by 0.2 [0.1, 0.3] where colour is red (80 rows)")
+    assert verdict_of(replace(BETTER, slices=(worse,)), GateSettings(max_slice_loss=0.2))[0] == "pass"
+
+
+def test_probabilities_that_are_further_off_fail() -> None:
+    off = replace(BETTER, champion_calibration=0.05, challenger_calibration=0.2)
+    assert verdict_of(off, GateSettings())[0] == "fail"
+    assert verdict_of(off, GateSettings(max_calibration_loss=0.2))[0] == "pass"
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [({"max_row_ms": 5.0}, "takes 8 ms for a row"), ({"max_bytes": 1_000}, "has 2,000 bytes")],
+)
+def test_too_slow_or_too_large_fails_however_good(limit: dict[str, float], said: str) -> None:
+    found = replace(BETTER, row_ms=8.0, n_bytes=2_000)
+    assert verdict_of(found, GateSettings())[0] == "pass"
+    verdict, [reason] = verdict_of(found, GateSettings.model_validate(limit))
+    assert (verdict, said in reason) == ("fail", True)
+
+
+def test_what_was_compared_comes_back_equal() -> None:
+    found = replace(BETTER, slices=(Slice("a", "b", 80, 0.1, 0.0, 0.2),), row_ms=1.5, n_bytes=9)
+    assert Comparison.from_json(found.to_json()) == found
