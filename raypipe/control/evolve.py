@@ -193,7 +193,7 @@ def _judged(state: State, event: GateJudged | Approved | Rejected) -> State:
     match event, state.phase:
         case GateJudged(at), Gating() as gating if _is_over(event, gating):
             if event.verdict != "pass":
-                return _ended(state, at)
+                return _ended(_unhelped(state), at)
             return replace(
                 state, phase=AwaitingApproval(gating.decision, gating.version, gating.champion, at)
             )
@@ -215,7 +215,11 @@ def _is_over(verdict: GateJudged, gating: Gating) -> bool:
 
 def _rolled_out(state: State, event: RolloutFact) -> State:
     after = rolled_out(state, event)
-    return _ended(state, event.at) if after is None else after
+    return _ended(_unhelped(state), event.at) if after is None else after
+
+
+def _unhelped(state: State) -> State:
+    return replace(state, n_unhelpful=state.n_unhelpful + 1)
 
 
 def _released(state: State, event: Promoted | PromotionFailed | RolledBack | ChampionChanged) -> State:
@@ -237,7 +241,8 @@ def _crowned(state: State, version: str, epoch: int, at: datetime | None = None)
     """Put a version in the champion's place, unless a later release did so, and mend the phase it meets."""
     if epoch <= state.champion_epoch:
         return state
-    state = replace(state, champion=version, champion_epoch=epoch)
+    n_unhelpful = state.n_unhelpful if version == state.champion else 0
+    state = replace(state, champion=version, champion_epoch=epoch, n_unhelpful=n_unhelpful)
     match state.phase:
         case Gating() | Shadowing() | AwaitingApproval() | Canarying() as phase if phase.version == version:
             # A person was faster than the gate or the policy.

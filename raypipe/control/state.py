@@ -120,6 +120,8 @@ class State:
     """When the last verdict fell, or a person rolled back."""
     n_failures: int = 0
     """Retrains in a row that made no version."""
+    n_unhelpful: int = 0
+    """Retrains in a row whose version did not become the champion, as the gate or its rollout had it."""
     n_labels: int = 0
     """How many labels there were when the last retrain was decided."""
     schedule: str | None = None
@@ -144,10 +146,14 @@ class State:
 
 
 def rests_until(state: State, settings: RetrainingSettings) -> datetime | None:
-    """Return the end of the cool-down after the last verdict; None where there was none."""
+    """Return the end of the cool-down after the last verdict; None where there was none.
+
+    It doubles with each failure in a row, and with each retrain in a row that did not help but the first:
+    that one may have come when few rows of the new world had labels.
+    """
     if state.ended_at is None:
         return None
-    longer = 2 ** min(state.n_failures, MAX_DOUBLINGS)
+    longer = 2 ** min(state.n_failures + max(0, state.n_unhelpful - 1), MAX_DOUBLINGS)
     return state.ended_at + timedelta(seconds=settings.cool_down_s * longer)
 
 

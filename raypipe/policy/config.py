@@ -86,7 +86,8 @@ class RetrainingSettings(Settings):
     warm_up_labels: Annotated[int, Field(ge=0)] = 200
     """Labels since the last retrain that quality or drift need before they ask for another."""
     cool_down_s: Annotated[float, Field(ge=0)] = 60.0
-    """Rest after a retrain's verdict; each failure in a row doubles it, up to 64 times."""
+    """Rest after a retrain's verdict; doubled by each failure in a row, and by each retrain in a row that did
+    not help but the first, up to 64 times."""
     max_per_day: Annotated[int, Field(ge=1, le=10_000)] = 24
     """Retrains in 24 hours beyond which only a person starts another."""
     job_timeout_s: Annotated[float, Field(gt=0)] = 1_800.0

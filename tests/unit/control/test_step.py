@@ -293,6 +293,21 @@ def test_failures_in_a_row_double_the_rest_and_their_labels_stay_new() -> None:
     assert live.state.n_failures == 0
 
 
+def test_retrains_that_do_not_help_rest_longer_from_the_second_on() -> None:
+    live = Live({"triggers": {"new_labels": 10}, "cool_down_s": 60, "max_per_day": 100})
+    n_labels = 0
+    for rest in (60, 120, 240, 480):
+        n_labels += 10
+        assert len(live.tick(0, n_labels)) == 1
+        live.trained().judged("inconclusive")
+        assert live.tick(rest - 1, n_labels + 10) == []
+        live.later(1)
+    live.tick(0, n_labels + 10)
+    live.trained().judged("pass")
+    live.tell(Promoted(live.now, live.decision, "v2", 9, controller=EPOCH))
+    assert live.state.n_unhelpful == 0
+
+
 def test_a_retrain_that_takes_too_long_is_stopped_and_at_last_lost() -> None:
     live = Live({"job_timeout_s": 600}).asked()
     live.tell(RetrainSubmitted(live.now, FIRST, controller=EPOCH))
