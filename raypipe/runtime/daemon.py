@@ -25,7 +25,7 @@ from raypipe.core.files import storage_errors
 from raypipe.core.home import Home
 from raypipe.core.progress import Progress, Step, silent
 from raypipe.runtime.connection import SHORT_FOLDER
-from raypipe.runtime.environment import cluster_environment, merged
+from raypipe.runtime.environment import LATE, cluster_environment, late_answer, merged
 from raypipe.runtime.ports import LOOPBACK, choose_ports
 from raypipe.runtime.processes import end, identify, tree
 from raypipe.runtime.state import Cluster, forget_cluster, write_cluster
@@ -85,7 +85,7 @@ def down(home: Home, *, progress: Progress = silent) -> Cluster | None:
 def _start(home: Home, settings: ClusterSettings, body_timeout_s: float, clock: Clock) -> Cluster:
     cluster = _plan(home, settings, clock)
     try:
-        _prepare_folder(Path(cluster.folder))
+        _prepare_folder(Path(cluster.folder), body_timeout_s)
         make_token(Path(cluster.token_file))
         with (Path(cluster.folder) / "start.log").open("wb") as log:
             process = _spawn(cluster, settings, body_timeout_s, log.fileno())
@@ -208,14 +208,15 @@ def _end(cluster: Cluster) -> None:
         raise ClusterError(f"these processes of Ray did not end: {names}; end them with `kill -9`.")
 
 
-def _prepare_folder(folder: Path) -> None:
+def _prepare_folder(folder: Path, body_timeout_s: float) -> None:
     """Make an empty folder for this user alone: Ray opens its folders, and HAProxy's socket, to all."""
     with storage_errors(folder):
         if folder.is_symlink() or (folder.exists() and folder.stat().st_uid != os.getuid()):
             raise ClusterError(f"{folder} must belong to this user, and does not; remove it.")
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700)
-        (folder / "haproxy").mkdir()
+        (folder / LATE).parent.mkdir()
+        (folder / LATE).write_bytes(late_answer(body_timeout_s))
 
 
 @contextmanager

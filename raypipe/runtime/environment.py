@@ -6,6 +6,7 @@ only joins is as its owner set it up. `raypipe doctor` shows which of them took 
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from raypipe.runtime.ports import INGRESS_PORTS
@@ -13,6 +14,8 @@ from raypipe.runtime.state import Ports
 
 MARK = "RAYPIPE_CLUSTER"
 SERVER_TIMEOUT_S = 30
+LATE = "haproxy/408.http"
+"""Where, in the folder of a Ray, HAProxy finds what it answers to a request that does not come."""
 MIDDLEWARES = "raypipe.serving.on_ray.middlewares"
 _FOREIGN = ("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_JOB_CONFIG_JSON_ENV_VAR", "RAY_NAMESPACE")
 
@@ -51,8 +54,21 @@ def cluster_environment(
         **token_environment(token_file),
         **_ray(ports),
         **_serve(ports),
-        **(_haproxy(folder / "haproxy", ports, n_cpus, body_timeout_s) if haproxy else {}),
+        **(_haproxy(folder, ports, n_cpus, body_timeout_s) if haproxy else {}),
     }
+
+
+def late_answer(body_timeout_s: float) -> bytes:
+    """Return what the file at LATE holds: an answer as HTTP/1.1 writes it."""
+    message = f"a request must come within {body_timeout_s:g} seconds (serving.body_timeout_s)."
+    body = json.dumps({"error": {"message": message}})
+    lines = (
+        "HTTP/1.1 408 Request Timeout",
+        "content-type: application/json",
+        f"content-length: {len(body)}",
+        "connection: close",
+    )
+    return "\r\n".join((*lines, "", body)).encode()
 
 
 def merged(base: dict[str, str], ours: dict[str, str]) -> dict[str, str]:
@@ -97,11 +113,11 @@ def _haproxy(folder: Path, ports: Ports, n_cpus: int, body_timeout_s: float) -> 
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
-        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
-        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "metrics.sock"),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy/haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "haproxy/admin.sock"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "haproxy/metrics.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder / "haproxy"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "haproxy/server-state"),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.haproxy_metrics),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.haproxy_stats),
         "RAY_SERVE_HAPROXY_NBTHREAD": str(max(1, min(4, n_cpus))),
@@ -115,6 +131,7 @@ def _haproxy(folder: Path, ports: Ports, n_cpus: int, body_timeout_s: float) -> 
                 "conn-failure empty-response response-timeout",
                 "option http-buffer-request",
                 f"timeout http-request {body_timeout_s * 1e3:.0f}ms",
+                f"errorfile 408 {folder / LATE}",
             )
         ),
         "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(SERVER_TIMEOUT_S),

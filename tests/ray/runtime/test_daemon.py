@@ -210,7 +210,7 @@ def test_ending_one_ends_all_of_it_and_leaves_the_other(
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/hello", timeout=10) as answer:
         assert answer.read() == b"hello"
     checks = {check.name: check for check in examine(second, ServingSettings(port=port), SMALL)}
-    assert checks["settings in HAProxy's config"].detail.startswith("11 of 11")
+    assert checks["settings in HAProxy's config"].detail.startswith("12 of 12")
     assert checks["serving.port"].detail.endswith("is held by this home's haproxy")
     family = marked(started.id)
     assert "haproxy" in {process.name() for process in family}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from raypipe.runtime.environment import MARK, cluster_environment, merged
+from raypipe.runtime.environment import MARK, cluster_environment, late_answer, merged
 from raypipe.runtime.state import Ports
 
 FOLDER = Path("/tmp/rp-01234567")
@@ -40,7 +41,20 @@ def test_only_conditions_that_cannot_repeat_back_pressure_are_retried(ports: Por
 
 def test_requests_are_whole_before_a_replica_sees_them_and_come_in_time(ports: Ports) -> None:
     _, *lines = variables(ports)["RAY_SERVE_HAPROXY_RETRY_ON"].splitlines()
-    assert [line.strip() for line in lines] == ["option http-buffer-request", "timeout http-request 2500ms"]
+    assert [line.strip() for line in lines] == [
+        "option http-buffer-request",
+        "timeout http-request 2500ms",
+        f"errorfile 408 {FOLDER}/haproxy/408.http",
+    ]
+
+
+def test_what_haproxy_answers_to_a_request_that_does_not_come() -> None:
+    head, _, body = late_answer(2.5).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert b"content-length: %d" % len(body) in head.splitlines()
+    assert json.loads(body) == {
+        "error": {"message": "a request must come within 2.5 seconds (serving.body_timeout_s)."}
+    }
 
 
 def test_every_path_of_haproxy_is_the_home_s_own(ports: Ports) -> None:
