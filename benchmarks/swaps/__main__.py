@@ -16,8 +16,8 @@ from raypipe.serving import client
 from raypipe.serving.token import read_token
 
 CONNECTIONS = 32
-PAUSE_S = 1.5
-"""Between two swaps, and of the peer for each."""
+EVERY_S = 1.5
+"""From one swap to the next, and of the peer for each."""
 WARM_SWAPS = 5
 HEAD = (
     "| replicas | swaps | sent | failed | answers/s | p99 ms | slowest ms | slowest without ms "
@@ -39,6 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.swaps", description="What a swap costs.")
     parser.add_argument("--replicas", type=int, action="append", help="1 and 4 by default")
     parser.add_argument("--swaps", type=int, default=20)
+    parser.add_argument("--every-s", type=float, default=EVERY_S, help="from one swap to the next")
     parser.add_argument("--connections", type=int, default=CONNECTIONS)
     parser.add_argument("--pause-ms", type=float, default=0.0, help="of each connection, after an answer")
     parser.add_argument("--port", type=int, default=8000)
@@ -49,27 +50,29 @@ def main() -> None:
         with ours.endpoint(asked.port, replicas=replicas) as (server, place):
             body = model.body(server.template, 1)
             load = Asking(f"{place.url}/predict", body, asked.connections, pause_s=asked.pause_ms / 1e3)
-            sys.stdout.write(line(n_replicas, *measure(place, load, asked.swaps)))
+            sys.stdout.write(line(n_replicas, *measure(place, load, asked.swaps, asked.every_s)))
             sys.stdout.flush()
 
 
-def measure(place: Place, load: Asking, n_swaps: int) -> tuple[Sequence[Asked], Sequence[Swap], float, float]:
+def measure(
+    place: Place, load: Asking, n_swaps: int, every_s: float
+) -> tuple[Sequence[Asked], Sequence[Swap], float, float]:
     """Return the answers without a swap, the swaps, and the replicas' MB after the first ones and at last."""
     versions = (ours.register_model(place), "v2")
     load.start()
     swaps: list[Swap] = []
     before_mb = 0.0
     try:
-        time.sleep(PAUSE_S)
+        time.sleep(EVERY_S)
         load.answers.clear()
-        time.sleep(PAUSE_S * 4)
+        time.sleep(EVERY_S * 4)
         peer = list(load.answers)
         for number in range(n_swaps):
             version = versions[number % 2]
             load.answers.clear()
             at = time.monotonic()
             promote(place, version)
-            time.sleep(PAUSE_S)
+            time.sleep(every_s)
             swaps.append(Swap(at, version, list(load.answers)))
             if number + 1 == min(WARM_SWAPS, n_swaps):
                 before_mb = resident_mb(place)
