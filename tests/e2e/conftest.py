@@ -118,3 +118,27 @@ retraining:
 
     with started(policy, edit) as up:
         yield up
+
+
+@pytest.fixture(scope="module")
+def rolling_out() -> Iterator[Project]:
+    """A project whose challengers go through a shadow and a canary."""
+    policy = """
+cluster: {cpus: 2}
+monitoring: {window_rows: 600, window_labels: 300, min_labels: 150}
+retraining:
+  triggers: {quality_bound: 0.85}
+  warm_up_labels: 200
+  cool_down_s: 5
+  gate: {min_rows: 80, max_rows: 150, margin: 0.2}
+  rollout:
+    shadow: {share: 1.0, margin: 0.1}
+    canary: {weights: [0.3], hold_s: 1, tolerance: 3.0, harm: 3.0, slow_ms: 5000}
+"""
+    changes = {"families: [linear, xgboost, torch]": "families: [xgboost]", "trials: 9": "trials: 3"}
+
+    def edit(text: str) -> str:
+        return reduce(lambda done, change: done.replace(*change), changes.items(), text)
+
+    with started(policy, edit) as up:
+        yield up
