@@ -7,6 +7,7 @@ import json
 import logging
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from typing import cast
 
 import msgspec
@@ -22,11 +23,15 @@ class LogAndWebhook:
     """Writes each alert to the log, and posts it as JSON: `{"key", "pipeline", "text", "evidence"}`.
 
     The webhook gets each alert at least once; `key` tells repetitions, and is the `Idempotency-Key` header.
+    An alert that asks for approval has a `link` too, which is in no log: whoever has it may answer.
     """
 
-    def __init__(self, pipeline: str, webhook: str | None) -> None:
+    def __init__(
+        self, pipeline: str, webhook: str | None, link_of: Callable[[str], str | None] = lambda _: None
+    ) -> None:
         self._pipeline = pipeline
         self._webhook = webhook
+        self._link_of = link_of
 
     def send(self, key: str, text: str, evidence: Evidence) -> bool:
         """Tell, and return whether the webhook (if any) took it."""
@@ -34,7 +39,9 @@ class LogAndWebhook:
         if self._webhook is None:
             return True
         told = cast("Json", msgspec.to_builtins(evidence))
-        body = json.dumps({"key": key, "pipeline": self._pipeline, "text": text, "evidence": told}).encode()
+        alert: dict[str, Json] = {"key": key, "pipeline": self._pipeline, "text": text, "evidence": told}
+        link = self._link_of(key)
+        body = json.dumps(alert if link is None else {**alert, "link": link}).encode()
         headers = {"content-type": "application/json", "idempotency-key": key}
         try:
             request = urllib.request.Request(self._webhook, body, headers, method="POST")

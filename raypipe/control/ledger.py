@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from raypipe.control.events import (
     AlertRaised,
     AlertSent,
+    Approved,
     ChampionChanged,
     ClockSetBack,
     ControllerStarted,
     Event,
     Fact,
+    Rejected,
     RetrainRequested,
     RolloutScored,
     Ticked,
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 PREFIX = "event."
 CHAMPION = "champion"
+ANSWERED = "answered"
+"""The kind of an answer by a signed link, as the endpoint keeps it."""
 
 
 def record(registry: Registry, pipeline: str, fact: Fact) -> LedgerEntry:
@@ -51,11 +55,14 @@ def read_facts(registry: Registry, pipeline: str, *, after_seq: int = 0) -> tupl
 def fact_of(entry: LedgerEntry) -> Fact | None:
     """Return the fact that an entry holds; None for what does not concern the controller.
 
-    A move of the alias `champion` concerns it, whoever made it. Raises RegistryError for an event that this
-    version of raypipe does not know: a state without it would be another one.
+    A move of the alias `champion` concerns it, whoever made it, and so does an answer by a link. Raises
+    RegistryError for an event that this version of raypipe does not know: a state without it would be
+    another one.
     """
     if entry.kind == "alias_moved" and entry.subject == CHAMPION:
         return _champion_changed(entry)
+    if entry.kind == ANSWERED:
+        return _answered(entry)
     if not entry.kind.startswith(PREFIX):
         return None
     event: Event = from_json(entry.kind.removeprefix(PREFIX), entry.detail)
@@ -86,6 +93,18 @@ def subject_of(fact: Fact) -> str:
             return key
         case _:
             return str(getattr(fact, "decision", None) or getattr(fact, "version", ""))
+
+
+def _answered(entry: LedgerEntry) -> Approved | Rejected:
+    """Return what a person said by a signed link."""
+    match entry.detail:
+        case {"approved": bool(approved), "by": str(by), "note": str(note)}:
+            return (Approved if approved else Rejected)(entry.at, entry.subject, by, note)
+        case _:
+            raise RegistryError(
+                f"the entry {entry.seq} of {entry.pipeline} must say approved, by and note. "
+                f"Got {entry.detail!r}: it was changed by hand."
+            )
 
 
 def _champion_changed(entry: LedgerEntry) -> ChampionChanged:

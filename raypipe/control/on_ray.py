@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,10 @@ from raypipe.control.controller import Controller, JobState, Ports
 from raypipe.control.metrics import PipelineSamples
 from raypipe.control.nearness import OutlookFile, trigger_samples
 from raypipe.control.outcome import Retrained, read_result
+from raypipe.control.people import read_state
 from raypipe.control.rollout_evidence import RolloutEvidence
 from raypipe.control.rollout_watch import RolloutWatch, read_evidence
-from raypipe.control.state import State
+from raypipe.control.state import AwaitingApproval, State
 from raypipe.control.traffic import CapturedTraffic
 from raypipe.core.clock import SystemClock
 from raypipe.core.errors import ClusterError, ServingError, StaleEpoch
@@ -39,10 +41,12 @@ from raypipe.pipeline import Loop, no_compute
 from raypipe.registry.store import Registry
 from raypipe.serving import client
 from raypipe.serving.canaries import Canaries
+from raypipe.serving.decision_link import Question, link
 from raypipe.serving.on_ray import Broadcast
 from raypipe.serving.pointer import Canary
 from raypipe.serving.releases import Follow, answers_at
 from raypipe.serving.spec import EndpointSpec
+from raypipe.serving.token import read_token
 
 NAMESPACE = "raypipe"
 JOB_MODULE = "raypipe.runtime.job"
@@ -317,11 +321,27 @@ def build(config: Config, dashboard_url: str) -> Controller:
         jobs=RayJobs(dashboard_url, config.folder),
         traffic=CapturedTraffic(config.folder, registry, config.monitoring),
         releases=EndpointReleases(loop, broadcast),
-        alerts=LogAndWebhook(config.name, config.retraining.alerts.webhook),
+        alerts=LogAndWebhook(
+            config.name, config.retraining.alerts.webhook, lambda key: _link_of(config, registry, key)
+        ),
         capture=CaptureWatch(config.name, capture_of(spec)),
         rollout=EndpointRollout(loop, broadcast),
     )
     return Controller(config.name, config.retraining, registry, clock, ports)
+
+
+def _link_of(config: Config, registry: Registry, key: str) -> str | None:
+    """Return the signed link by which an alert that asks for approval can be answered; None for others."""
+    phase = read_state(registry, config.name).phase
+    if not isinstance(phase, AwaitingApproval) or key != f"{phase.decision}/approval":
+        return None
+    spec = EndpointSpec(config.name, config.root.root, config.serving)
+    token = read_token(spec.operator_token_file)
+    if token is None:
+        return None
+    approval = config.retraining.approval
+    until = phase.since + timedelta(seconds=approval.timeout_s)
+    return link(approval.url or spec.url, Question(phase.decision, phase.version, until), token)
 
 
 def controller_name(pipeline: str) -> str:

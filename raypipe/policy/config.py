@@ -68,6 +68,8 @@ class ApprovalSettings(Settings):
 
     timeout_s: Annotated[float, Field(gt=0)] = DAY_S
     default: Literal["reject", "approve"] = "reject"
+    url: Annotated[str, Field(pattern=r"^https?://\S+[^/]$")] | None = None
+    """Where people reach the endpoint, `https://host/NAME`, for the link in an alert; none is its address."""
 
 
 class AlertSettings(Settings):

@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from raypipe.core.errors import RaypipeError
+from raypipe.serving.decision_link import ROUTE, Decisions
 from raypipe.serving.endpoint import Asked, Endpoint, Keyed, Question
 from raypipe.serving.gathering import MAX_TOGETHER, Gathering
 from raypipe.serving.open_inference.protocol import OpenInference, in_protocol
@@ -36,6 +37,11 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Asgi: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 _T = TypeVar("_T")
 
+FORM_TYPE = b"application/x-www-form-urlencoded"
+_NO_REFERRER = (
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; form-action 'self'"),
+)
 JSON_TYPE, BYTES_TYPE = b"application/json", b"application/octet-stream"
 BYTES_AN_OBJECT = 64
 """Bytes of tensors that take as much work as an object of JSON, about."""
@@ -105,6 +111,7 @@ class EndpointApp:
         self._n_in_progress = 0
         self._posts = {"predict": self._predict, "feedback": self._feedback}
         self._releases = {"promote": operator.promote, "rollback": operator.rollback}
+        self._decisions = operator.decisions
         self._protocol = OpenInference(endpoint)
         self._guards = _guards(operator.guard, users)
         self._n_held_bytes = 0
@@ -209,6 +216,8 @@ class EndpointApp:
                 return self._wrong_method(method, b"GET, HEAD")
             headers = dict(scope["headers"])
             return self._stopped(route, headers) or self._get(route, headers)
+        if route == ROUTE and self._decisions is not None:
+            return await self._decide(scope, receive, self._decisions)
         known_routes = (*self._posts, *self._releases, *self._gets, "docs", "v2")
         routes = ", ".join(f"{self._prefix}{known}" for known in known_routes)
         return self._endpoint.refuse(404, f"no such path; there are {routes}.")
@@ -310,6 +319,26 @@ class EndpointApp:
         return self._endpoint.refuse(
             415, f"the content type must be {allowed}, not compressed: send that header with the body."
         )
+
+    async def _decide(self, scope: Scope, receive: Receive, decisions: Decisions) -> Reply:
+        """Show what a signed link asks, or keep the answer; whoever has the link may."""
+        query, method = scope["query_string"], scope["method"]
+        if method not in ("GET", "HEAD", "POST"):
+            return self._wrong_method(method, b"GET, HEAD, POST")
+        in_thread = asyncio.get_running_loop().run_in_executor
+        try:
+            if method != "POST":
+                page = await in_thread(self._moves, decisions.page, query)
+                return Reply(200, page, b"text/html; charset=utf-8", _NO_REFERRER)
+
+            async def answer(body: bytes) -> Reply:
+                kept = await in_thread(self._moves, decisions.answer, query, body)
+                return Reply(200, json.dumps(kept).encode())
+
+            headers = dict(scope["headers"])
+            return await self._post(ROUTE, headers, receive, answer, (FORM_TYPE,))
+        except RaypipeError as error:
+            return self._refused(error)
 
     async def _release(self, route: str, body: bytes) -> Reply:
         asked = partial(self._releases[route], body)

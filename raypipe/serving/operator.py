@@ -7,6 +7,7 @@ from typing import Annotated, TypeAlias
 import msgspec
 
 from raypipe.core.errors import ArtifactError, RaypipeError, ServingError, StaleEpoch, UnknownVersion
+from raypipe.serving.decision_link import Decisions
 from raypipe.serving.releases import (
     BY_HAND,
     CHAMPION,
@@ -51,8 +52,12 @@ class Operator:
     over HTTP.
     """
 
-    def __init__(self, guard: Guard, releases: Releases, follow: Follow) -> None:
+    def __init__(
+        self, guard: Guard, releases: Releases, follow: Follow, decisions: Decisions | None = None
+    ) -> None:
         self.guard = guard
+        self.decisions = decisions
+        """What takes answers by signed links; None where none are asked for."""
         self._releases = releases
         self._follow = follow
 

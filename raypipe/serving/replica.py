@@ -9,6 +9,7 @@ from raypipe.core.home import Home
 from raypipe.registry.store import Registry
 from raypipe.serving.app import EndpointApp
 from raypipe.serving.capture import open_capture
+from raypipe.serving.decision_link import Decisions
 from raypipe.serving.endpoint import Endpoint
 from raypipe.serving.monitored import Monitored
 from raypipe.serving.operator import Operator
@@ -37,12 +38,14 @@ def build_app(spec: EndpointSpec, replica: str, clock: Clock) -> EndpointApp:
         spec_id=spec.id,
         monitored=Monitored(spec.folder).read,
     )
-    releases = Releases(Registry(Home(spec.home).registry_url, clock), spec.folder)
+    registry = Registry(Home(spec.home).registry_url, clock)
+    releases = Releases(registry, spec.folder)
+    decisions = Decisions(spec.name, registry, spec.operator_token_file, clock)
     operators = Guard(spec.operator_token_file, clock, "this path is the operator's")
     users = (
         None if spec.token_file is None else Guard(spec.token_file, clock, "this endpoint asks for a token")
     )
-    app = EndpointApp(endpoint, Operator(operators, releases, versions.follow), users)
+    app = EndpointApp(endpoint, Operator(operators, releases, versions.follow, decisions), users)
     if spec.settings.grpc_port is not None:
         from raypipe.serving.open_inference.rpc.server import RpcDoor  # grpc and protobuf, only where wanted
 
