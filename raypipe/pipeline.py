@@ -26,6 +26,7 @@ from raypipe.registry.store import ModelVersion, Registry
 from raypipe.serving.releases import CHAMPION, Releases
 from raypipe.training.frameworks import frameworks
 from raypipe.training.leaderboard import Leaderboard
+from raypipe.training.own.families import check_models, code_digests
 from raypipe.training.prepared import WITHOUT_EFFECT, Prepared, windows_of
 from raypipe.training.trials import Trials
 
@@ -108,6 +109,7 @@ class Loop:
             "split": self.config.data.split.model_dump(mode="json"),
             "processing": self.config.processing.model_dump(mode="json", exclude={"compute"}),
             "training": self.config.training.model_dump(mode="json", exclude=WITHOUT_EFFECT),
+            "code": code_digests(self.config.training),
         }
         return content_id("r", settings)
 
@@ -200,7 +202,9 @@ class Loop:
 
         folder = self.config.folder
         remove_leftovers(folder.runs, folder.staging)
-        content = prepared.content(data.content, self.config.training, frameworks())
+        check_models(self.config.training, prepared.task)
+        needed = {**frameworks(), **code_digests(self.config.training)}
+        content = prepared.content(data.content, self.config.training, needed)
         with open_run(folder.runs / run, content=content, data=data.id, fresh=force) as kept:
             with self._as_read(run, data):
                 pass
@@ -332,6 +336,7 @@ class Loop:
             importance=learned.importance,
             slices=self.config.monitoring.slices,
             imported_from=learned.imported_from,
+            code=code_digests(self.config.training, winner.family),
         )
         staged, models = self.config.folder.staging / run, self.config.folder.models
         with self._as_read(run, data):

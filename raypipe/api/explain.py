@@ -209,7 +209,7 @@ def _race(facts: _Facts) -> Planned:
     settings = facts.config.training
     left = max(0, settings.budget.trials - facts.n_ended)
     limit = f"at most {settings.budget.minutes:g} minutes"
-    what = f"{_count(left, 'trial')} of {', '.join(settings.families)}, {limit}"
+    what = f"{_count(left, 'trial')} of {', '.join(settings.racing)}, {limit}"
     why = (
         f"{facts.n_ended} of {settings.budget.trials} trials were finished before" if facts.n_ended else _NEW
     )

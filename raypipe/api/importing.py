@@ -40,7 +40,7 @@ def import_model(loop: Loop, data: DataVersion, file: Path, schema: Path) -> Mod
     task = task_of(wanted, prepared.task)
     transform = transform_of(wanted, {one.name: one for one in data.columns}, task.label)
     prepared = replace(prepared, task=task, transform=transform, out_of_fold=OutOfFold())
-    family, model = read_foreign(file, task)
+    family, model = read_foreign(file, task, wanted, str(schema.resolve().parent))
     digest = sha256_file(file)
     run = content_id("i", {"file": digest, "schema": wanted.model_dump(mode="json"), "data": data.content})
     _refuse_missing(prepared)

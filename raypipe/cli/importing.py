@@ -21,7 +21,11 @@ def add_to(app: typer.Typer) -> None:
 
 def import_model(
     file: Annotated[
-        str, typer.Argument(help="XGBoost (.ubj, .json) or linear (.safetensors).", metavar="FILE")
+        str,
+        typer.Argument(
+            help="XGBoost .ubj or .json, .skops, .safetensors or .onnx.",
+            metavar="FILE",
+        ),
     ],
     schema: Annotated[
         str, typer.Option(help="YAML: features in the model's order, and classes.", metavar="SCHEMA")
@@ -35,7 +39,8 @@ def import_model(
     """Register a model file as a version: read as data, judged on test rows, given golden rows and a card.
 
     The schema lists the features: `amount`, `{column: size, fill: 0}`, `{column: colour, values: [blue,
-    red]}`, and for a classification `classes` in the model's order. Nothing is promoted.
+    red]}`, and for a classification `classes` in the model's order; `network: module:Class` says whose
+    weights a file of safetensors holds. Nothing is promoted.
     """
     from raypipe.cli.removal import models_of
 

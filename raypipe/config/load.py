@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 from raypipe.config.settings import Config
 from raypipe.config.yaml_text import Plain, parse_yaml
 from raypipe.core.errors import ConfigError
+from raypipe.training.config import TrainingSettings
 
 _WHOLE = "the config"
 _BRANCH = re.compile(r"^(constrained-|literal\[|tuple\[|dict\[|[A-Z]\w*Settings$|str$|int$|float$|bool$)")
@@ -59,7 +60,15 @@ def resolve_paths(config: Config, folder: Path) -> Config:
     token = config.serving.token_file
     serving = config.serving.model_copy(update={"token_file": token and _absolute(token, folder)})
     home = _absolute(config.home, folder)
-    return config.model_copy(update={"home": home, "data": data, "serving": serving})
+    training = _with_code(config.training, folder)
+    return config.model_copy(update={"home": home, "data": data, "serving": serving, "training": training})
+
+
+def _with_code(training: TrainingSettings, folder: Path) -> TrainingSettings:
+    """Say where modules of the config's own models lie; nothing where it has none."""
+    if not training.models:
+        return training
+    return training.model_copy(update={"code": _absolute(training.code or ".", folder)})
 
 
 def _absolute(path: str, folder: Path) -> str:

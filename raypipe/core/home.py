@@ -38,6 +38,7 @@ class Home:
     <pipeline>/window.json          what the controller measured last
     <pipeline>/outlook.json         what would trigger a retrain next, as the controller saw it last
     <pipeline>/capture.key          what values of redacted columns are hashed with
+    <pipeline>/pickle.key           what models that are kept as pickles are signed with
     <pipeline>/erasure.key          what the keys of erased people are hashed with
     <pipeline>/erased.json          those hashes: rows that have one are not let in again
     <pipeline>/erasing.json         an erasure that is under way, without the keys

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from raypipe.core.settings import Settings
+from raypipe.core.settings import ImportPath, Settings
 from raypipe.data.config import ColumnName
 from raypipe.processing.column_settings import (
     CategoricalStep,
@@ -16,9 +16,6 @@ from raypipe.processing.column_settings import (
     NumberKeys,
     NumericStep,
 )
-
-ImportPath: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
-"""`package.module:name`."""
 
 
 class ColumnSteps(NumberKeys, CategoryKeys, DateKeys):

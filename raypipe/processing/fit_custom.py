@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from raypipe.core.errors import ArtifactError, ConfigError
+from raypipe.core.imports import loaded, source_digest
 from raypipe.data.profile import Profile
 from raypipe.data.schema import Column
 from raypipe.data.split import Rows
@@ -19,9 +20,7 @@ from raypipe.processing.steps.custom import (
     FittedFunction,
     FittedTransformer,
     filled,
-    loaded,
     numbers_in,
-    source_digest,
 )
 from raypipe.processing.steps.lookup import Float32Matrix
 from raypipe.processing.steps.number import FittedNumber

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,6 +61,8 @@ class Package:
     """Columns by whose values the version is graded too; those that are no inputs are passed over."""
     imported_from: str = ""
     """The file that the model was made elsewhere as; empty for one that was learned here."""
+    code: Mapping[str, str] = field(default_factory=dict)
+    """The digest of the code that the model needs beside raypipe, by import path."""
 
 
 def write_package(folder: Path, package: Package) -> None:
@@ -97,7 +99,7 @@ def draft_of(package: Package) -> ManifestDraft:
         format=package.candidate.format,
         params=package.candidate.params,
         metrics=package.leaderboard.to_json(),
-        frameworks=frameworks(),
+        frameworks={**frameworks(), **package.code},
     )
 
 

@@ -13,9 +13,9 @@ from raypipe.processing.stored import read_transform
 from raypipe.processing.transform import FittedTransform
 from raypipe.registry.manifest import Manifest, verify
 from raypipe.serving.golden import replay
-from raypipe.serving.onnx_file import refuse_elsewhere
 from raypipe.serving.tables import table_of
 from raypipe.training.models import Float32Matrix, Float64Array, Model, load_model
+from raypipe.training.onnx_file import refuse_elsewhere
 from raypipe.training.task import ClassValue, Task
 
 if TYPE_CHECKING:

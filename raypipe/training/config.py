@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from raypipe.core.settings import Settings
+from raypipe.training.leaderboard import BASELINE
+from raypipe.training.own.config import ModelName, OwnModel
 from raypipe.training.task import MetricName
 
 FamilyName = Literal["linear", "xgboost", "torch"]
@@ -44,8 +46,12 @@ class TrainingSettings(Settings):
     task: Literal["auto", "classification", "regression"] = "auto"
     metric: Literal["auto"] | MetricName = "auto"
     """What is optimised and judged; `auto` is auc for two classes, log_loss for more, mae for numbers."""
-    families: Annotated[tuple[FamilyName, ...], Field(min_length=1)] = ("linear", "xgboost", "torch")
-    """The families in the race; a constant baseline always runs beside them."""
+    families: tuple[FamilyName, ...] = ("linear", "xgboost", "torch")
+    """The families of raypipe's own in the race; a constant baseline always runs beside them."""
+    models: dict[ModelName, OwnModel] = Field(default_factory=dict)
+    """Models of yours in the race, by the names that they have on the leaderboard."""
+    code: str | None = None
+    """The folder where modules of `models` lie that are not installed; by default the config's."""
     budget: BudgetSettings = BudgetSettings()
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     resources: TrialResources = TrialResources()
@@ -57,3 +63,20 @@ class TrainingSettings(Settings):
         if len(set(families)) < len(families):
             raise ValueError(f"families must differ from each other. Got {list(families)}")
         return families
+
+    @model_validator(mode="after")
+    def _somebody_races(self) -> Self:
+        if not self.families and not self.models:
+            raise ValueError("families must have at least 1 item where there are no models. Got []")
+        taken = {*get_args(FamilyName), BASELINE}
+        for name in self.models:
+            if name in taken:
+                raise ValueError(
+                    f"models must have other names than {', '.join(sorted(taken))}. Got {name!r}"
+                )
+        return self
+
+    @property
+    def racing(self) -> tuple[str, ...]:
+        """The names of all that race, but for the baseline."""
+        return (*self.families, *self.models)

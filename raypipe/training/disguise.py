@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from raypipe.core.errors import ArtifactError
@@ -19,26 +21,48 @@ _ARCHIVES = {
 }
 
 
-def refuse_code(place: Path) -> None:
+@dataclass(frozen=True)
+class Allowed:
+    """What may look like code all the same."""
+
+    files: frozenset[str] = frozenset()
+    """Names of files, directly in the folder, that are not looked at."""
+    archives_in: str | None = None
+    """The folder within which archives may be, if none of their members is a pickle by its name."""
+
+
+def refuse_code(place: Path, *, allowed: Allowed | None = None) -> None:
     """Raise ArtifactError where a file, or one of a folder, is a pickle or an archive by its first bytes.
 
     No parser of a model's format runs what it reads; this says of what it would not understand what it is.
     """
     for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
-        if path.is_file():
-            with path.open("rb") as file:
-                head = file.read(_N_HEAD)
-            for what in _found(head):
+        if path.is_file() and not (allowed and path.name in allowed.files and place in (path, path.parent)):
+            for what in _found(path, _is_within(path, place, allowed)):
                 raise ArtifactError(
                     f"{path} is {what}: what is loaded must be data that cannot run code (UBJ, safetensors, "
                     "JSON). Nothing of it was loaded; restore the folder, or register the model again."
                 )
 
 
-def _found(head: bytes) -> Iterator[str]:
+def _is_within(path: Path, place: Path, allowed: Allowed | None) -> bool:
+    return bool(allowed and allowed.archives_in and path.is_relative_to(place / allowed.archives_in))
+
+
+def _found(path: Path, may_be_archive: bool) -> Iterator[str]:
+    with path.open("rb") as file:
+        head = file.read(_N_HEAD)
     if _is_pickle(head):
         yield "a Python pickle"
-    yield from (what for start, what in _ARCHIVES.items() if head.startswith(start))
+    if not may_be_archive:
+        yield from (what for start, what in _ARCHIVES.items() if head.startswith(start))
+    elif zipfile.is_zipfile(path) and _has_pickles(path):
+        yield "an archive with pickles in it"
+
+
+def _has_pickles(path: Path) -> bool:
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith((".pkl", ".pickle", ".joblib")) for name in archive.namelist())
 
 
 def _is_pickle(head: bytes) -> bool:

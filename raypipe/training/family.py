@@ -23,7 +23,7 @@ class Suggestions(Protocol):
 
     def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int: ...
 
-    def suggest_categorical(self, name: str, choices: Sequence[str | int]) -> str | int: ...
+    def suggest_categorical(self, name: str, choices: Sequence[ParamValue]) -> ParamValue: ...
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,14 @@ class Whole:
 
 @dataclass(frozen=True)
 class Choice:
-    """A parameter that is one of some words."""
+    """A parameter that is one of some words or numbers."""
 
     name: str
-    default: str
-    choices: tuple[str, ...]
+    default: ParamValue
+    choices: tuple[ParamValue, ...]
 
     def suggested(self, trial: Suggestions, prefix: str) -> ParamValue:
-        return str(trial.suggest_categorical(prefix + self.name, self.choices))
+        return trial.suggest_categorical(prefix + self.name, self.choices)
 
 
 Parameter: TypeAlias = "Real | Whole | Choice"

@@ -11,26 +11,44 @@ The schema is YAML: `features` in the model's order, and for a classification `c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from raypipe.core.errors import ArtifactError, ConfigError
-from raypipe.core.settings import Settings
+from raypipe.core.imports import modules_digest
+from raypipe.core.settings import ImportPath, Settings
 from raypipe.data.names import suggest
 from raypipe.data.schema import Column
 from raypipe.processing.report import FeatureChoice
 from raypipe.processing.steps import FittedCategory, FittedNumber, FittedStep
 from raypipe.processing.steps.number import FLOAT32_MAX
 from raypipe.processing.transform import FittedTransform
-from raypipe.training.disguise import refuse_code
+from raypipe.training.disguise import Allowed, refuse_code
 from raypipe.training.models import Model
+from raypipe.training.own.description import OwnDescription
 from raypipe.training.task import ClassValue, Task
 
-FAMILIES = {".ubj": "xgboost", ".json": "xgboost", ".safetensors": "linear"}
+FAMILIES = {
+    ".ubj": "xgboost",
+    ".json": "xgboost",
+    ".safetensors": "linear",
+    ".skops": "sklearn",
+    ".onnx": "onnx",
+}
+_INSTEAD = {
+    **dict.fromkeys((".pkl", ".pickle", ".joblib"), "a pickle can run code; write it by `skops.io.dump`"),
+    **dict.fromkeys(
+        (".pt", ".pth", ".bin", ".ckpt"),
+        "torch.save writes pickles; write the `state_dict` by `safetensors.torch.save_file`, and name its "
+        "class in the schema (`network: module:Class`)",
+    ),
+    **dict.fromkeys((".h5", ".keras", ".pb", ".tflite", ".cbm", ".pmml"), "export it as ONNX"),
+}
 _NUMBERS = ("number", "integer", "boolean")
 
 
@@ -55,20 +73,46 @@ class ImportSchema(Settings):
     features: Annotated[tuple[ImportedFeature, ...], Field(min_length=1)]
     classes: tuple[ClassValue, ...] = ()
     """In the model's order; none for a number."""
+    network: ImportPath | None = None
+    """The class of a torch module, whose weights the file holds: Class(n_inputs, n_outputs, **params)."""
+    params: dict[str, JsonValue] = Field(default_factory=dict)
+    """What the class is called with besides."""
+    output: str | None = None
+    """The output of an ONNX graph that is the answer; by default its probabilities, or its last."""
 
 
-def read_foreign(path: Path, task: Task) -> tuple[str, Model]:
+def read_foreign(path: Path, task: Task, schema: ImportSchema, code: str | None) -> tuple[str, Model]:
     """Return the family and the model of a file, read as data by the format that its name says.
 
-    Raises ArtifactError for a file that is not what its name says, ConfigError for an unknown kind of file.
+    The class of a network is imported, from `code` where it is not installed. Raises ArtifactError for a file
+    that is not what its name says, ConfigError for an unknown kind of file.
     """
     family = FAMILIES.get(path.suffix)
     if family is None:
-        raise ConfigError(f"FILE must end in one of {', '.join(FAMILIES)}. Got {path.name!r}.")
+        instead = _INSTEAD.get(path.suffix)
+        raise ConfigError(
+            f"FILE must end in one of {', '.join(FAMILIES)}. Got {path.name!r}"
+            f"{f': {instead}' if instead else ''}."
+        )
     if not path.is_file():
         raise ConfigError(f"FILE must be a file. Got {str(path)!r}, which is none.")
-    refuse_code(path)
-    return family, _xgboost(path, task) if family == "xgboost" else _linear(path, task)
+    if schema.network is not None and family != "linear":
+        raise ConfigError(f"network is for a file of safetensors. Got {path.name!r}.")
+    refuse_code(path, allowed=Allowed(files=frozenset({path.name} if family == "sklearn" else ())))
+    n_features = sum(len(one.values or (0,)) for one in schema.features)
+    match family:
+        case "xgboost":
+            return family, _xgboost(path, task)
+        case "sklearn":
+            return family, _sklearn(path, task, n_features)
+        case "onnx":
+            from raypipe.training.own.onnx_model import OnnxModel
+
+            return family, OnnxModel.of_file(path, n_features, task.n_classes, schema.output)
+        case _ if schema.network is not None:
+            return "network", _network(path, task, schema, n_features, code)
+        case _:
+            return family, _linear(path, task)
 
 
 def transform_of(schema: ImportSchema, columns: Mapping[str, Column], label: str) -> FittedTransform:
@@ -142,6 +186,50 @@ def _xgboost(path: Path, task: Task) -> Model:
             f"{task.label!r}. Got {objective} for {n_classes}."
         )
     return XgboostModel.of(booster, n_classes)
+
+
+def _sklearn(path: Path, task: Task, n_features: int) -> Model:
+    from raypipe.training.own.estimator import EstimatorModel
+    from raypipe.training.own.keeping import BySkops
+    from raypipe.training.own.skops_file import read
+
+    fitted = read(path)
+    kind = type(fitted)
+    wanted = "predict_proba" if task.n_classes else "predict"
+    if not callable(getattr(fitted, wanted, None)):
+        raise ArtifactError(f"{path} must hold a fitted object with {wanted}. Got {kind.__qualname__}.")
+    n_classes = len(getattr(fitted, "classes_", ())) if task.n_classes else 0
+    if n_classes != task.n_classes:
+        raise ArtifactError(
+            f"{path} must answer for the {task.n_classes} classes of the label {task.label!r}. "
+            f"Got {n_classes}."
+        )
+    return EstimatorModel(
+        _description(f"{kind.__module__}:{kind.__name__}", task, n_features), fitted, BySkops()
+    )
+
+
+def _network(path: Path, task: Task, schema: ImportSchema, n_features: int, code: str | None) -> Model:
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from raypipe.training.own.network import NetworkModel, made
+
+    told = _description(str(schema.network), task, n_features, code)
+    told = replace(told, params=schema.params, max_input=math.inf)
+    try:
+        network = made(told.code(), n_features, task.n_classes or 1, dict(schema.params))
+        network.load_state_dict(load_file(path))
+    except (OSError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError) as error:
+        what = " ".join(str(error).split())
+        raise ArtifactError(f"{path} holds no weights of {schema.network}: {what}.") from error
+    return NetworkModel(told, network, torch.zeros(n_features), torch.ones(n_features))
+
+
+def _description(path: str, task: Task, n_features: int, code: str | None = None) -> OwnDescription:
+    digest = modules_digest(path, code)
+    return OwnDescription(path, digest, code, n_features, task.n_classes, is_positional=True)
 
 
 def _linear(path: Path, task: Task) -> Model:

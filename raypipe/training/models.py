@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from raypipe.core.errors import ArtifactError
-from raypipe.training.disguise import refuse_code
+from raypipe.training.disguise import Allowed, refuse_code
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,13 +61,24 @@ def check_width(features: Float32Matrix, n_features: int) -> None:
         raise ValueError(f"the model takes rows of {n_features} features. Got the shape {features.shape}.")
 
 
+_ALLOWED = {
+    "sklearn-skops": Allowed(files=frozenset({"model.skops"})),
+    "pickle-signed": Allowed(files=frozenset({"model.pickle"})),
+    "own-saver": Allowed(archives_in="saved"),
+}
+"""What a format has that looks like code: its loader checks it by itself, before it is loaded."""
+
+
 def load_model(folder: Path, format: str) -> Model:
     """Load what `Model.save` wrote; no code from the folder runs, and only the format's library is imported.
+
+    A model of the user's own has code, which is found by its import path, and not in the folder; a pickle is
+    loaded only where this home signed it.
 
     Raises ArtifactError for an unknown format, for files that are not what the format says, and first for
     pickles and archives, whatever their names say.
     """
-    refuse_code(folder)
+    refuse_code(folder, allowed=_ALLOWED.get(format))
     match format:
         case "constant-json":
             from raypipe.training.families.baseline import ConstantModel
@@ -85,6 +96,22 @@ def load_model(folder: Path, format: str) -> Model:
             from raypipe.training.families.torch_mlp import TorchMlpModel
 
             return TorchMlpModel.load(folder)
+        case "onnx":
+            from raypipe.training.own.onnx_model import OnnxModel
+
+            return OnnxModel.load(folder)
+        case "network-safetensors":
+            from raypipe.training.own.network import NetworkModel
+
+            return NetworkModel.load(folder)
+        case "function-path":
+            from raypipe.training.own.function import FunctionModel
+
+            return FunctionModel.load(folder)
+        case "sklearn-skops" | "own-saver" | "pickle-signed":
+            from raypipe.training.own.estimator import load_estimator
+
+            return load_estimator(folder, format)
         case _:
             raise ArtifactError(
                 f"the model in {folder} has the format {format!r}, which is unknown here; upgrade raypipe."

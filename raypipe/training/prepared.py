@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from raypipe.training.task import Task
 
 MIN_WINDOW_ROWS = 200
-WITHOUT_EFFECT = {"resources", "importance"}
+WITHOUT_EFFECT = {"resources", "importance", "code"}
 """Training settings that change no model."""
 
 

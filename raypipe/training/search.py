@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from raypipe.core.errors import LabelError, TrainingError
 from raypipe.core.ids import Json
-from raypipe.training.family import Params, ParamValue, Suggestions, family_of
+from raypipe.training.family import Family, Params, ParamValue, Suggestions
 from raypipe.training.race import TrainingSet
 from raypipe.training.task import Task
 
@@ -25,9 +25,10 @@ REDUCTION = 3
 TRIALS_PER_PARAMETER = 4
 """So many trials a family gets before it has to wait for the others; one parameter needs few."""
 _CHEAPEST_FIRST = ("linear", "xgboost", "torch")
+"""Those that are not named come between, in the order of the config."""
 
 
-def next_family(n_trials: Mapping[str, int], task: Task) -> str:
+def next_family(n_trials: Mapping[str, int], families: Mapping[str, Family], task: Task) -> str:
     """Return the family of the next trial, from how many trials each has had: in turn, cheap ones first.
 
     A family that has had `TRIALS_PER_PARAMETER` trials for each of its parameters waits until all others
@@ -36,39 +37,43 @@ def next_family(n_trials: Mapping[str, int], task: Task) -> str:
     behind after its defaults may lead when it is tuned.
     """
 
-    def before(family: str) -> tuple[int, int, int]:
-        n_parameters = max(1, len(family_of(family).space(task)))
+    def before(family: str) -> tuple[int, int, float]:
+        n_parameters = max(1, len(families[family].space(task)))
         rounds = n_trials[family] // (TRIALS_PER_PARAMETER * n_parameters)
-        return rounds, n_trials[family], _CHEAPEST_FIRST.index(family)
+        return rounds, n_trials[family], _costs(family)
 
     return min(n_trials, key=before)
 
 
+def _costs(family: str) -> float:
+    return _CHEAPEST_FIRST.index(family) if family in _CHEAPEST_FIRST else len(_CHEAPEST_FIRST) - 1.5
+
+
 def suggest(
-    trial: Suggestions, family: str, task: Task, windows: Sequence[int] = ()
+    trial: Suggestions, family: Family, task: Task, windows: Sequence[int] = ()
 ) -> dict[str, ParamValue]:
     """Ask for a family's parameters, under names such as `xgboost.max_depth`; return the family as well.
 
     With `windows`, how many of the newest training rows to learn from is a parameter like the others.
     """
-    for parameter in family_of(family).space(task):
-        parameter.suggested(trial, f"{family}.")
+    for parameter in family.space(task):
+        parameter.suggested(trial, f"{family.name}.")
     if windows:
-        trial.suggest_categorical(f"{family}.{N_RECENT}", list(windows))
-    return {FAMILY: family}
+        trial.suggest_categorical(f"{family.name}.{N_RECENT}", list(windows))
+    return {FAMILY: family.name}
 
 
-def first_points(family: str, task: Task, windows: Sequence[int] = ()) -> list[dict[str, ParamValue]]:
+def first_points(family: Family, task: Task, windows: Sequence[int] = ()) -> list[dict[str, ParamValue]]:
     """Return what is tried before the search knows anything: the defaults, with each window in turn.
 
     Names are as in `suggest`.
     """
-    point = asked(family, defaults(family, task))
-    return [{**point, f"{family}.{N_RECENT}": window} for window in windows] or [point]
+    point = asked(family.name, defaults(family, task))
+    return [{**point, f"{family.name}.{N_RECENT}": window} for window in windows] or [point]
 
 
 def points_of(
-    family: str, task: Task, windows: Sequence[int], tried: Sequence[Mapping[str, Json]]
+    family: Family, task: Task, windows: Sequence[int], tried: Sequence[Mapping[str, Json]]
 ) -> list[Mapping[str, Json]]:
     """Return what is proposed first: what was tried before, then those of `first_points` that were not."""
     first = first_points(family, task, windows)
@@ -80,9 +85,9 @@ def asked(family: str, params: Mapping[str, V]) -> dict[str, V]:
     return {f"{family}.{name}": value for name, value in params.items()}
 
 
-def defaults(family: str, task: Task) -> Params:
+def defaults(family: Family, task: Task) -> Params:
     """Return the parameters of a family that are tried first."""
-    return {parameter.name: parameter.default for parameter in family_of(family).space(task)}
+    return {parameter.name: parameter.default for parameter in family.space(task)}
 
 
 def chosen(config: Mapping[str, ParamValue]) -> tuple[str, Params]:

@@ -7,9 +7,6 @@ and loads only the types that `trusted` names.
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raypipe.core.errors import ArtifactError
+from raypipe.core.imports import loaded
 from raypipe.data.schema import Column
 from raypipe.processing.steps.lookup import Float32Matrix
 from raypipe.processing.steps.number import FLOAT32_MAX, Arithmetic, FittedNumber
@@ -81,28 +79,6 @@ class FittedTransformer:
 def filled(steps: tuple[FittedNumber, ...], values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return rows of numbers as a transformer gets them: float64, without gaps."""
     return Arithmetic.side_by_side(list(steps)).numbers(values)
-
-
-@lru_cache
-def loaded(path: str) -> Any:
-    """Return what an import path names; raises ArtifactError where there is no such thing."""
-    module, _, name = path.partition(":")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except Exception as error:
-        raise ArtifactError(
-            f"{path} cannot be imported ({type(error).__name__}: {error}); install it, or put it on "
-            "PYTHONPATH, here and wherever models are trained and served."
-        ) from error
-
-
-def source_digest(path: str) -> str:
-    """Return the SHA-256 of the text of what an import path names; of its path where there is no text."""
-    try:
-        text = inspect.getsource(loaded(path))
-    except (OSError, TypeError):
-        text = path
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @lru_cache

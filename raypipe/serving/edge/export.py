@@ -18,7 +18,7 @@ from raypipe.core.progress import Progress, Step, silent
 from raypipe.processing.transform import FittedTransform
 from raypipe.registry.manifest import verify
 from raypipe.registry.values import ModelVersion
-from raypipe.serving.edge.needs import importable, needed_packages, pinned
+from raypipe.serving.edge.needs import importable, needed_packages, own_needs, pinned
 from raypipe.serving.edge.proof import Checked, prove
 from raypipe.serving.edge.runtime import DESCRIPTION
 from raypipe.serving.edge.vendor import copy_modules
@@ -49,7 +49,7 @@ class Exported:
     version: str
     requirements: tuple[str, ...]
     code_of_yours: tuple[str, ...]
-    """Import paths of code that the transform runs, and that the folder does not hold."""
+    """Import paths of code that the transform or the model runs, and that the folder does not hold."""
     n_bytes: int
     checked: Mapping[str, Checked]
     onnx: OnnxChecked | None = None
@@ -115,9 +115,10 @@ def _staged(
         shutil.copyfile(path, folder / path.name)
     copy_modules(folder)
     names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
-    packages = needed_packages(manifest.format, transform, names)
-    requirements = tuple(pinned(packages))
-    _write_texts(folder, version, requirements, transform, onnx)
+    more, own = own_needs(source / MODEL_FOLDER, manifest.format)
+    requirements = tuple(pinned((*needed_packages(manifest.format, transform, names), *more)))
+    code = (*transform.executes, *own)
+    _write_texts(folder, version, requirements, transform, code, onnx)
     description: dict[str, Json] = {
         "pipeline": home.name,
         "version": version.version,
@@ -129,7 +130,7 @@ def _staged(
     }
     write_json(folder / DESCRIPTION, description)
     n_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return Exported(folder, version.version, requirements, transform.executes, n_bytes, {}, onnx)
+    return Exported(folder, version.version, requirements, code, n_bytes, {}, onnx)
 
 
 def _write_onnx(
@@ -166,11 +167,12 @@ def _write_texts(
     version: ModelVersion,
     requirements: Sequence[str],
     transform: FittedTransform,
+    code_of_yours: Sequence[str],
     onnx: OnnxChecked | None,
 ) -> None:
     shutil.copyfile(_TEMPLATES / "score.py.txt", folder / "score.py")
     (folder / REQUIREMENTS).write_text("".join(f"{line}\n" for line in requirements), encoding="utf-8")
-    code = "".join(f"\n- `{path}`" for path in transform.executes)
+    code = "".join(f"\n- `{path}`" for path in code_of_yours)
     columns = "".join(
         f"\n| `{column.name}` | {column.kind} | {'may be missing' if column.nullable else 'must be there'} |"
         for column in transform.inputs

@@ -6,17 +6,23 @@ import re
 import sys
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, distribution, packages_distributions, version
+from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from raypipe.core.errors import ArtifactError
 from raypipe.processing.steps import FittedFunction, FittedTransformer
 from raypipe.processing.transform import FittedTransform
 
 _ALWAYS = ("numpy", "msgspec")
+_PACKAGED = ("sklearn", "xgboost")
 _BY_FORMAT = {
     "linear-safetensors": ("safetensors",),
     "xgboost-ubj": ("xgboost",),
     "torch-mlp-safetensors": ("torch", "safetensors"),
+    "network-safetensors": ("torch", "safetensors"),
+    "sklearn-skops": ("scikit-learn", "skops"),
+    "onnx": ("onnx", "onnxruntime"),
 }
 
 
@@ -31,6 +37,26 @@ def needed_packages(format: str, transform: FittedTransform, files: Iterable[str
         elif isinstance(step, FittedTransformer):
             needed += ["scikit-learn", "skops"]
     return tuple(dict.fromkeys(needed))
+
+
+def own_needs(folder: Path, format: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the packages that a model of the user's own needs besides, and the import paths of its code.
+
+    Raises ArtifactError for a pickle, which only its home loads.
+    """
+    from raypipe.training.own.description import NAME, OwnDescription
+
+    if format == "pickle-signed":
+        raise ArtifactError(
+            "a model that is kept as a signed pickle is loaded only in its home, and not exported; give "
+            "its class `save` and `load` instead of `allow_pickle`."
+        )
+    if not (folder / NAME).exists():
+        return (), ()
+    told = OwnDescription.read(folder)
+    named = [path for path in (told.path, told.load_path) if path is not None]
+    code = [path for path in named if path.partition(".")[0].partition(":")[0] not in _PACKAGED]
+    return ("pandas",) if told.feature_names is not None else (), tuple(dict.fromkeys(code))
 
 
 def pinned(packages: Iterable[str]) -> list[str]:

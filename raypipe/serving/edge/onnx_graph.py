@@ -17,7 +17,8 @@ import numpy as np
 from raypipe.core.errors import ArtifactError, ConfigError
 from raypipe.training.families.baseline import ConstantModel
 from raypipe.training.families.linear import LinearModel
-from raypipe.training.families.torch_mlp import MAX_INPUT, TorchMlpModel
+from raypipe.training.families.torch_loop import MAX_INPUT
+from raypipe.training.families.torch_mlp import TorchMlpModel
 from raypipe.training.families.xgboost_trees import XgboostModel
 from raypipe.training.models import Float32Matrix, Float64Array, Model
 

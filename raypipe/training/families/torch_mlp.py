@@ -8,10 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from raypipe.core.errors import ArtifactError
 from raypipe.core.files import storage_errors, write_json
+from raypipe.training.families.torch_loop import answers, input_scale, target_scale, trained
 from raypipe.training.family import Parameter, Params, Real, Terms, Whole
 from raypipe.training.models import (
     PREDICTED_ROWS,
@@ -21,6 +20,7 @@ from raypipe.training.models import (
     check_width,
     is_mapped,
 )
+from raypipe.training.models import Float32Matrix, Float64Array, Model
 from raypipe.training.race import TrainingSet
 from raypipe.training.task import Task
 
@@ -29,11 +29,6 @@ if TYPE_CHECKING:
 
 _WEIGHTS = "model.safetensors"
 _ARCHITECTURE = "architecture.json"
-MAX_INPUT = 10.0
-"""Standardised inputs are cut here, so that one wild value does not swamp the row."""
-_MAX_ROWS_AT_ONCE = 16_384
-_ROWS_TOGETHER = 16
-"""Fewer rows, or a rest of fewer, are multiplied by other kernels, whose last bits differ."""
 
 
 @dataclass(frozen=True)
@@ -76,24 +71,7 @@ class TorchMlpModel:
         return {**weights, "mean": self._mean, "factor": self._factor}
 
     def predict(self, features: Float32Matrix) -> Float64Array:
-        import torch
-
-        check_width(features, self._architecture.n_features)
-        padded = _in_whole_blocks(features)
-        self._network.eval()
-        with torch.inference_mode():
-            parts = [
-                self._outputs(torch.tensor(padded[start : start + _MAX_ROWS_AT_ONCE]))
-                for start in range(0, max(len(padded), 1), _MAX_ROWS_AT_ONCE)
-            ]
-            return torch.cat(parts)[: len(features)].numpy()
-
-    def _outputs(self, features: torch.Tensor) -> torch.Tensor:
-        rows = standardised(features.to(self._mean.device), self._mean, self._factor)
-        outputs: torch.Tensor = self._network(rows).double().cpu()
-        if self._architecture.n_classes:
-            return outputs.softmax(dim=1)
-        return outputs[:, 0] * self._architecture.target_scale + self._architecture.target_mean
+        return answers(self._network, self._architecture, (self._mean, self._factor), features)
 
     def save(self, folder: Path) -> None:
         from safetensors.torch import save_file
@@ -119,12 +97,6 @@ class TorchMlpModel:
         return TorchMlpModel(architecture, network, mean, factor)
 
 
-def _in_whole_blocks(features: Float32Matrix) -> Float32Matrix:
-    """Return rows with zeros behind them, so that each row is computed as it is in any other batch."""
-    n_missing = -len(features) % _ROWS_TOGETHER
-    return np.pad(features, ((0, n_missing), (0, 0))) if n_missing else features
-
-
 def layers(architecture: Architecture) -> torch.nn.Sequential:
     """Return linear, layer norm, ReLU and dropout, `n_layers` times, and a linear output."""
     from torch import nn
@@ -136,11 +108,6 @@ def layers(architecture: Architecture) -> torch.nn.Sequential:
         stack += [nn.Dropout(architecture.dropout_ratio)]
         n_inputs = architecture.width
     return nn.Sequential(*stack, nn.Linear(n_inputs, architecture.n_outputs))
-
-
-def standardised(features: torch.Tensor, mean: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
-    """Return `(features - mean) * factor`, cut to ten standard deviations."""
-    return ((features - mean) * factor).clamp_(-MAX_INPUT, MAX_INPUT)
 
 
 class TorchMlpFamily:
@@ -165,15 +132,11 @@ class TorchMlpFamily:
         torch.set_num_threads(terms.n_threads)
         torch.manual_seed(terms.seed)
         device = torch.device("cuda" if terms.gpu else "cpu")
-        mean, factor = _input_scale(data.x_train)
+        scale = input_scale(data.x_train, device)
         architecture = _architecture(params, data)
         network = layers(architecture).to(device)
-        model = TorchMlpModel(architecture, network, mean.to(device), factor.to(device))
-        epochs = _Epochs(
-            network, _rows(data, mean, factor, device), _target(architecture, data).to(device), params
-        )
-        for rung in range(1, terms.n_rungs + 1):
-            epochs.run_until(-(-int(params["n_epochs"]) * rung // terms.n_rungs), _loss(data.task))
+        model = TorchMlpModel(architecture, network, *scale)
+        for rung in trained(network, architecture, scale, data, params, terms.n_rungs):
             yield rung, model
 
 
@@ -196,15 +159,15 @@ def _moments(features: Float32Matrix) -> tuple[Float64Array, Float64Array]:
 
 
 def _architecture(params: Params, data: TrainingSet) -> Architecture:
-    regression = data.task.kind == "regression"
+    mean, scale = target_scale(data)
     return Architecture(
         n_features=data.x_train.shape[1],
         n_classes=data.task.n_classes,
         width=int(params["width"]),
         n_layers=int(params["n_layers"]),
         dropout_ratio=float(params["dropout_ratio"]),
-        target_mean=float(np.mean(data.y_train)) if regression else 0.0,
-        target_scale=(float(np.std(data.y_train)) or 1.0) if regression else 1.0,
+        target_mean=mean,
+        target_scale=scale,
     )
 
 

@@ -11,12 +11,10 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from raypipe.training.config import TrainingSettings
-from raypipe.training.family import ParamValue, family_of
+from raypipe.training.family import Family, ParamValue
 from raypipe.training.kept import EndedTrial
 from raypipe.training.race import TrainingSet
 from raypipe.training.search import FAMILY, N_RUNGS, REDUCTION, asked, chosen, next_family, points_of, suggest
-from raypipe.training.task import Task
 
 _N_RANDOM_TRIALS = 5
 """The defaults and four at random; of ten trials, optuna's usual ten would leave none to learn from."""
@@ -29,16 +27,22 @@ class SearchByFamily(Searcher):  # type: ignore[misc]  # Ray is untyped here
     family whose trials are all better, or all worse, than the others'.
     """
 
-    def __init__(self, of_family: Mapping[str, Searcher], task: Task, mode: str) -> None:
+    def __init__(
+        self, of_family: Mapping[str, Searcher], families: Mapping[str, Family], data: TrainingSet, mode: str
+    ) -> None:
         super().__init__(metric="score", mode=mode)
+        self._families = families
         self._of_family = of_family
-        self._task = task
+        self._data = data
         self._n_trials = dict.fromkeys(of_family, 0)
         self._of_trial: dict[str, Searcher] = {}
 
-    def suggest(self, trial_id: str) -> dict[str, ParamValue] | None:
+    def suggest(self, trial_id: str) -> dict[str, ParamValue] | str | None:
         if trial_id not in self._of_trial:
-            self._begin(trial_id, next_family(self._n_trials, self._task))
+            left = {name: n for name, n in self._n_trials.items() if not self._is_tried(name)}
+            if not left:
+                return str(Searcher.FINISHED)
+            self._begin(trial_id, next_family(left, self._families, self._data.task))
         params: dict[str, ParamValue] | None = self._of_trial[trial_id].suggest(trial_id)
         return params
 
@@ -60,25 +64,30 @@ class SearchByFamily(Searcher):  # type: ignore[misc]  # Ray is untyped here
         self.suggest(summary.trial_id)
         self.on_trial_complete(summary.trial_id, {"score": summary.score})
 
+    def _is_tried(self, family: str) -> bool:
+        """Whether another trial could only be one that was: nothing of the family is searched."""
+        n_points = max(1, len(self._data.windows))
+        return self._n_trials[family] >= n_points and not self._families[family].space(self._data.task)
+
     def _begin(self, trial_id: str, family: str) -> None:
         self._n_trials[family] += 1
         self._of_trial[trial_id] = self._of_family[family]
 
 
 def searcher(
-    data: TrainingSet, settings: TrainingSettings, mode: str, past: Sequence[EndedTrial]
+    data: TrainingSet, families: Mapping[str, Family], seed: int, mode: str, past: Sequence[EndedTrial]
 ) -> SearchByFamily:
     """Return the searcher of a race, with what earlier attempts of it found."""
     of_family: dict[str, Searcher] = {
-        name: _parzen(name, data, settings.seed, mode, past) for name in settings.families
+        name: _parzen(family, data, seed, mode, past) for name, family in families.items()
     }
-    search = SearchByFamily(of_family, data.task, mode)
+    search = SearchByFamily(of_family, families, data, mode)
     for ended in past:
         search.learn(ended)
     return search
 
 
-def _parzen(family: str, data: TrainingSet, seed: int, mode: str, past: Sequence[EndedTrial]) -> Searcher:
+def _parzen(family: Family, data: TrainingSet, seed: int, mode: str, past: Sequence[EndedTrial]) -> Searcher:
     """Return a seeded tree-structured Parzen estimator; imported here, as the workers do without it.
 
     The past moves the seed: from the same one the first random proposals would be those of the past again.
@@ -87,7 +96,7 @@ def _parzen(family: str, data: TrainingSet, seed: int, mode: str, past: Sequence
     from ray.tune.search.optuna import OptunaSearch
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    tried = [asked(family, one.standing.summary.params) for one in _of(family, past)]
+    tried = [asked(family.name, one.standing.summary.params) for one in _of(family.name, past)]
     return OptunaSearch(
         partial(suggest, family=family, task=data.task, windows=data.windows),
         metric="score",
@@ -109,10 +118,10 @@ class HalvingByFamily(FIFOScheduler):  # type: ignore[misc]  # Ray is untyped he
     A rung of one family says nothing about a rung of another: 20 trees are no share of an epoch.
     """
 
-    def __init__(self, families: Sequence[str], mode: str) -> None:
+    def __init__(self, families: Mapping[str, Family], mode: str) -> None:
         super().__init__()
         self._of_family: dict[str, TrialScheduler] = {
-            name: _halving(mode) for name in families if family_of(name).in_parts
+            name: _halving(mode) for name, family in families.items() if family.in_parts
         }
 
     def _of(self, trial: Trial) -> TrialScheduler:
@@ -150,7 +159,7 @@ class _PastTrial:
     config: Mapping[str, ParamValue]
 
 
-def scheduler(families: Sequence[str], mode: str, past: Sequence[EndedTrial]) -> HalvingByFamily:
+def scheduler(families: Mapping[str, Family], mode: str, past: Sequence[EndedTrial]) -> HalvingByFamily:
     """Return the scheduler of a race, with what earlier attempts of it reported."""
     halving = HalvingByFamily(families, mode)
     for ended in past:

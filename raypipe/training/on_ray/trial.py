@@ -6,34 +6,47 @@ import logging
 import math
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 
 from raypipe.training.config import TrainingSettings
-from raypipe.training.family import ParamValue, Terms, family_of
+from raypipe.training.family import Family, ParamValue, Terms
 from raypipe.training.race import TrainingSet
 from raypipe.training.search import N_RUNGS, chosen
 from raypipe.training.trial import RungReport, run_trial
 
 
-def trainable(data: TrainingSet, settings: TrainingSettings, cpus: float) -> Any:
+def trainable(
+    data: TrainingSet, families: Mapping[str, Family], settings: TrainingSettings, cpus: float
+) -> Any:
     """Return the trial as Tune takes it, with its rows in the object store once."""
     gpus = settings.resources.gpus
     bound = tune.with_parameters(
-        _run_trial, data=data, seed=settings.seed, n_threads=max(1, math.floor(cpus)), gpu=gpus > 0
+        _run_trial,
+        data=data,
+        families=families,
+        seed=settings.seed,
+        n_threads=max(1, math.floor(cpus)),
+        gpu=gpus > 0,
     )
     return tune.with_resources(bound, {"cpu": cpus, **({"gpu": gpus} if gpus else {})})
 
 
 def _run_trial(
-    config: dict[str, ParamValue], data: TrainingSet, seed: int, n_threads: int, gpu: bool
+    config: dict[str, ParamValue],
+    data: TrainingSet,
+    families: Mapping[str, Family],
+    seed: int,
+    n_threads: int,
+    gpu: bool,
 ) -> None:
     """Run in a Tune worker; only the chosen family's library is imported."""
     logging.getLogger("ray.train").setLevel(logging.WARNING)
     name, params = chosen(config)
-    family = family_of(name)
+    family = families[name]
     terms = Terms(N_RUNGS if family.in_parts else 1, seed, n_threads, gpu)
     run_trial(family, params, data, terms, timer=time.perf_counter, report=_report)
 

@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,13 @@ from ray.tune.experiment import Trial
 from raypipe.core.progress import Progress, silent
 from raypipe.stats.metrics import METRICS
 from raypipe.training.config import TrainingSettings
-from raypipe.training.family import Terms, family_of
+from raypipe.training.family import Family, Terms, family_of
 from raypipe.training.kept import EndedTrial, RunFolder
 from raypipe.training.leaderboard import BASELINE
 from raypipe.training.on_ray.proposals import scheduler, searcher
 from raypipe.training.on_ray.trial import trainable
+from raypipe.training.own.families import families_of
+from raypipe.training.own.signature import key_near, make_key
 from raypipe.training.race import RaceResult, TrainingSet, TrialSummary
 from raypipe.training.search import N_RUNGS, check_learnable, chosen
 from raypipe.training.standings import Standing, best_of_families, no_model, progress_of, reason_of
@@ -61,7 +63,9 @@ def race(
     past = kept.trials()
     kept.search.mkdir(parents=True)
     try:
-        new = _search(data, settings, kept, past, cpus_per_trial, max_concurrent, progress)
+        new = _search(
+            data, _families(settings, kept), settings, kept, past, cpus_per_trial, max_concurrent, progress
+        )
         found = (*(one.standing for one in past), *new)
         best = best_of_families(found, METRICS[data.task.metric])
         if not best:
@@ -88,8 +92,17 @@ def _baseline(data: TrainingSet, seed: int, scratch: Path) -> Standing:
     return standings[0]
 
 
+def _families(settings: TrainingSettings, kept: RunFolder) -> dict[str, Family]:
+    """Return who races; the home signs their pickles where the settings allow some."""
+    key = key_near(kept.path) if any(one.allow_pickle for one in settings.models.values()) else None
+    if key is not None:
+        make_key(key)
+    return families_of(settings, key)
+
+
 def _search(
     data: TrainingSet,
+    families: Mapping[str, Family],
     settings: TrainingSettings,
     kept: RunFolder,
     past: Sequence[EndedTrial],
@@ -104,16 +117,16 @@ def _search(
     if n_trials <= 0 or left_s <= 0:
         return ()
     mode = "max" if METRICS[data.task.metric].larger_is_better else "min"
-    watcher = _Watcher(data, settings, kept, past, progress)
+    watcher = _Watcher(data, families, settings, kept, past, progress)
     with _quiet():
         tune.Tuner(
-            trainable(data, settings, cpus_per_trial),
+            trainable(data, families, settings, cpus_per_trial),
             tune_config=tune.TuneConfig(
                 metric="score",
                 mode=mode,
                 num_samples=n_trials,
-                search_alg=searcher(data, settings, mode, past),
-                scheduler=scheduler(settings.families, mode, past),
+                search_alg=searcher(data, families, settings.seed, mode, past),
+                scheduler=scheduler(families, mode, past),
                 max_concurrent_trials=max_concurrent,
                 time_budget_s=left_s,
                 reuse_actors=True,
@@ -140,11 +153,13 @@ class _Watcher(tune.Callback):  # type: ignore[misc]  # Ray is untyped here
     def __init__(
         self,
         data: TrainingSet,
+        families: Mapping[str, Family],
         settings: TrainingSettings,
         kept: RunFolder,
         past: Sequence[EndedTrial],
         progress: Progress,
     ) -> None:
+        self._families = families
         self._metric = METRICS[data.task.metric]
         self._n_trials = settings.budget.trials
         self._kept = kept
@@ -189,7 +204,8 @@ class _Watcher(tune.Callback):  # type: ignore[misc]  # Ray is untyped here
         if trial.trial_id in self._ended:
             return self._ended[trial.trial_id]
         last_past = max((one.number for one in self._past), default=0)
-        return _standing(last_past + trials.index(trial) + 1, trial, self._kept.attempt)
+        number = last_past + trials.index(trial) + 1
+        return _standing(number, trial, self._families, self._kept.attempt)
 
 
 def _ended_by_itself(standing: Standing, trial: Trial) -> bool:
@@ -200,10 +216,10 @@ def _ended_by_itself(standing: Standing, trial: Trial) -> bool:
     return standing.summary.status != "failed" and bool((trial.last_result or {}).get("done"))
 
 
-def _standing(number: int, trial: Trial, attempt: int) -> Standing:
+def _standing(number: int, trial: Trial, families: Mapping[str, Family], attempt: int) -> Standing:
     family, params = chosen(trial.config)
     last = trial.last_result or {}
-    rung, n_rungs = int(last.get("rung", 0)), N_RUNGS if family_of(family).in_parts else 1
+    rung, n_rungs = int(last.get("rung", 0)), N_RUNGS if families[family].in_parts else 1
     failed = trial.status == Trial.ERROR
     summary = TrialSummary(
         trial_id=f"t{number}",

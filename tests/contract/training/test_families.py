@@ -30,7 +30,7 @@ n_classes = pytest.mark.parametrize("n_classes", [0, 2, 5])
 def trained(family: str, data: TrainingSet, seed: int = 0) -> list[Model]:
     """Return the models of the rungs; training may change them in place, so only the last is sure."""
     one = family_of(family)
-    params = {**defaults(family, data.task), **SMALLER.get(family, {})}
+    params = {**defaults(one, data.task), **SMALLER.get(family, {})}
     terms = Terms(N_RUNGS if one.in_parts else 1, seed, 1)
     rungs, models = zip(*one.train(params, data, terms), strict=True)
     assert list(rungs) == list(range(1, terms.n_rungs + 1))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from raypipe.testing.training import training_set
-from raypipe.training.config import TrainingSettings
+from raypipe.training.family import family_of
 from raypipe.training.kept import EndedTrial
 from raypipe.training.race import TrialSummary
 from raypipe.training.search import chosen, defaults, first_points
@@ -18,7 +18,7 @@ from raypipe.training.standings import Standing
 
 FAMILIES = ("linear", "xgboost")
 DATA = training_set(2)
-SETTINGS = TrainingSettings(families=FAMILIES)
+FAMILY = {name: family_of(name) for name in FAMILIES}
 
 
 def score_of(params: Any) -> float:
@@ -29,7 +29,7 @@ def lived(n_trials: int, past: tuple[EndedTrial, ...] = ()) -> tuple[EndedTrial,
     """Return the trials of a race, one after the other, that goes on from earlier ones."""
     from raypipe.training.on_ray.proposals import searcher
 
-    search, ended = searcher(DATA, SETTINGS, "max", past), list(past)
+    search, ended = searcher(DATA, FAMILY, 0, "max", past), list(past)
     for number in range(len(past) + 1, n_trials + 1):
         family, params = chosen(search.suggest(f"new{number}"))
         score = score_of(params)
@@ -45,7 +45,7 @@ def test_nothing_is_proposed_that_was_tried_before(n_past: int) -> None:
     tried = [(one.standing.summary.family, tuple(one.standing.summary.params.items())) for one in trials]
     assert len(set(tried)) == len(tried)
     for family in FAMILIES:
-        assert (family, tuple(defaults(family, DATA.task).items())) in tried
+        assert (family, tuple(defaults(FAMILY[family], DATA.task).items())) in tried
 
 
 def test_the_families_shares_count_what_was_before() -> None:
@@ -59,7 +59,7 @@ def test_the_search_knows_the_scores_of_before() -> None:
     from raypipe.training.on_ray.proposals import searcher
 
     past = lived(15)
-    search = searcher(DATA, SETTINGS, "max", past)
+    search = searcher(DATA, FAMILY, 0, "max", past)
     for family in FAMILIES:
         of_family = [one.standing.summary for one in past if one.standing.summary.family == family]
         study = search._of_family[family]._ot_study
@@ -74,8 +74,8 @@ def test_the_search_knows_the_scores_of_before() -> None:
 def test_each_window_that_was_not_tried_is_still_tried() -> None:
     from raypipe.training.search import points_of
 
-    first = first_points("linear", DATA.task, (100, 400))
-    assert points_of("linear", DATA.task, (100, 400), [first[1]]) == [first[1], first[0]]
+    first = first_points(FAMILY["linear"], DATA.task, (100, 400))
+    assert points_of(FAMILY["linear"], DATA.task, (100, 400), [first[1]]) == [first[1], first[0]]
 
 
 @dataclass
@@ -90,10 +90,22 @@ def test_a_trial_is_held_against_those_of_before(score: float, action: str) -> N
 
     summary = TrialSummary("t1", "xgboost", {}, 0.9, "finished", 9, 1.0)
     past = EndedTrial(Standing(summary), ((1, 0.8), (3, 0.85), (9, 0.9)), 1.0)
-    halving = scheduler(FAMILIES, "max", [past])
+    halving = scheduler(FAMILY, "max", [past])
     trial = Runs("new", {"family": "xgboost"})
     halving.on_trial_add(None, trial)
     assert halving.on_trial_result(None, trial, {"rung": 1, "score": score}) == action
     other = Runs("other", {"family": "linear"})
     halving.on_trial_add(None, other)
     assert halving.on_trial_result(None, other, {"rung": 1, "score": 0.0}) == "CONTINUE"
+
+
+def test_a_model_of_which_nothing_is_searched_has_one_trial() -> None:
+    from raypipe.training.on_ray.proposals import searcher
+
+    families = {"baseline": family_of("baseline"), "linear": FAMILY["linear"]}
+    search = searcher(DATA, families, 0, "max", ())
+    proposed = [chosen(search.suggest(f"t{number}"))[0] for number in range(4)]
+    assert proposed.count("baseline") == 1
+    alone = searcher(DATA, {"baseline": families["baseline"]}, 0, "max", ())
+    assert alone.suggest("t1") == {"family": "baseline"}
+    assert alone.suggest("t2") == "FINISHED"

@@ -15,6 +15,7 @@ from raypipe.core.progress import Progress, Step, silent
 from raypipe.testing.training import training_set
 from raypipe.training.config import TrainingSettings
 from raypipe.training.families.baseline import ConstantModel
+from raypipe.training.family import family_of
 from raypipe.training.judge import judge
 from raypipe.training.kept import EndedTrial, open_run
 from raypipe.training.leaderboard import BASELINE
@@ -54,7 +55,7 @@ def test_a_race_keeps_each_familys_best_and_nothing_else(tmp_path: Path) -> None
     assert [trial.trial_id for trial in result.trials] == [f"t{i}" for i in range(1, 7)]
     assert [trial.family for trial in result.trials[:3]] == ["linear", "xgboost", "torch"]
     for trial in result.trials[:3]:
-        assert trial.params == defaults(trial.family, data.task)
+        assert trial.params == defaults(family_of(trial.family), data.task)
     for candidate in result.candidates:
         model = load_model(candidate.folder, candidate.format)
         assert score_of(model, data) == pytest.approx(candidate.score, abs=1e-12)
@@ -183,3 +184,32 @@ def test_a_second_race_in_one_folder_replaces_the_first(tmp_path: Path) -> None:
     result = raced(training_set(2), tmp_path, trials=1, families=["linear"])
     assert {path.name for path in (tmp_path / "candidates").iterdir()} == {"linear", BASELINE}
     assert {one.family for one in result.candidates} == {"linear", BASELINE}
+
+
+def test_models_of_ones_own_race_beside_the_others(tmp_path: Path) -> None:
+    """Workers import the code from its folder; what only a pickle keeps is signed there."""
+    code = Path(__file__).parents[2] / "contract" / "training" / "own_code"
+    models = {
+        "rule": {"function": "mine_models:rule"},
+        "closed": {"estimator": "mine_models:Closed", "allow_pickle": True},
+        "forest": {
+            "estimator": "mine_models:forest",
+            "search": {"n_trees": {"low": 3, "high": 9}, "depth": [4, 2]},
+        },
+    }
+    home, data = tmp_path / "runs" / "r-1", training_set(2, n_rows=400)
+    given = {"families": ["linear"], "models": models, "code": str(code)}
+    result = raced(data, home, trials=6, **given)
+    assert {one.family: one.format for one in result.candidates} == {
+        "linear": "linear-safetensors",
+        "rule": "function-path",
+        "closed": "pickle-signed",
+        "forest": "sklearn-skops",
+        BASELINE: "constant-json",
+    }
+    assert Counter(trial.family for trial in result.trials)["rule"] == 1
+    assert {trial.params["depth"] for trial in result.trials if trial.family == "forest"} <= {2, 4}
+    for candidate in result.candidates:
+        assert score_of(load_model(candidate.folder, candidate.format), data) == pytest.approx(
+            candidate.score
+        )

@@ -44,7 +44,7 @@ class ShortLoop(Loop):
 
     def race(self, kept: RunFolder, features: TrainingSet, trials: Trials) -> RaceResult:
         for number, family in enumerate(dict.fromkeys((BASELINE, self.family)), 1):
-            params = defaults(family, features.task)
+            params = defaults(family_of(family), features.task)
             *_, (_, model) = family_of(family).train(params, features, Terms(1, 0, 1))
             folder = kept.path / f"saved-{number}"
             folder.mkdir()

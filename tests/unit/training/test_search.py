@@ -29,7 +29,8 @@ FAMILIES = ("torch", "linear", "xgboost")
 def turns(families: Sequence[str], n_trials: int, n_classes: int = 2) -> list[str]:
     had, taken = dict.fromkeys(families, 0), []
     for _ in range(n_trials):
-        taken.append(next_family(had, task_of(n_classes)))
+        among = {name: family_of(name) for name in families}
+        taken.append(next_family(had, among, task_of(n_classes)))
         had[taken[-1]] += 1
     return taken
 
@@ -77,7 +78,7 @@ def test_no_family_waits_while_it_has_fewer_trials_and_an_allowance(
 
 def test_only_the_familys_own_parameters_are_asked_for() -> None:
     trial = AnsweringTrial()
-    assert suggest(trial, "torch", task_of(2)) == {"family": "torch"}
+    assert suggest(trial, family_of("torch"), task_of(2)) == {"family": "torch"}
     assert len(trial.asked) == n_parameters("torch")
     assert all(name.startswith("torch.") for name in trial.asked)
 
@@ -91,10 +92,10 @@ def test_what_is_chosen_comes_back_without_its_prefix() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_first_point_is_the_defaults_under_the_names_that_are_asked_for(family: str) -> None:
-    trial, point = AnsweringTrial(), first_points(family, task_of(0))[0]
-    suggest(trial, family, task_of(0))
+    trial, point = AnsweringTrial(), first_points(family_of(family), task_of(0))[0]
+    suggest(trial, family_of(family), task_of(0))
     assert set(trial.asked) == set(point)
-    assert chosen({"family": family, **point}) == (family, defaults(family, task_of(0)))
+    assert chosen({"family": family, **point}) == (family, defaults(family_of(family), task_of(0)))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -108,9 +109,9 @@ def test_defaults_lie_inside_their_ranges(family: str, n_classes: int) -> None:
 
 
 def test_the_loss_is_a_choice_only_where_the_mean_absolute_error_judges() -> None:
-    assert "loss" in defaults("xgboost", task_of(0))
-    assert "loss" not in defaults("xgboost", replace(task_of(0), metric="rmse"))
-    assert "loss" not in defaults("xgboost", task_of(2))
+    assert "loss" in defaults(family_of("xgboost"), task_of(0))
+    assert "loss" not in defaults(family_of("xgboost"), replace(task_of(0), metric="rmse"))
+    assert "loss" not in defaults(family_of("xgboost"), task_of(2))
 
 
 def test_an_unknown_family_is_refused() -> None:
@@ -145,10 +146,10 @@ def test_one_class_in_the_validation_rows_stops_only_a_metric_that_needs_two() -
 
 def test_windows_are_a_parameter_and_each_is_tried_with_the_defaults() -> None:
     task = task_of(2)
-    points = first_points("xgboost", task, (100, 5000))
+    points = first_points(family_of("xgboost"), task, (100, 5000))
     assert [point["xgboost.n_recent"] for point in points] == [100, 5000]
     plain = {name: value for name, value in points[0].items() if name != "xgboost.n_recent"}
-    assert plain == first_points("xgboost", task)[0]
+    assert plain == first_points(family_of("xgboost"), task)[0]
     trial = AnsweringTrial()
-    suggest(trial, "xgboost", task, (100, 5000))
+    suggest(trial, family_of("xgboost"), task, (100, 5000))
     assert "xgboost.n_recent" in trial.asked

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from raypipe.core.errors import ArtifactError
-from raypipe.serving.onnx_file import refuse_elsewhere
+from raypipe.training.onnx_file import refuse_elsewhere
 
 onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
 helper, numpy_helper = onnx.helper, onnx.numpy_helper

@@ -25,12 +25,12 @@ _IR_VERSION = b"\x08"
 _MAX_DEPTH = 50
 
 
-def refuse_elsewhere(folder: Path) -> None:
-    """Raise ArtifactError where a file of a folder is ONNX whose numbers lie in other files.
+def refuse_elsewhere(place: Path) -> None:
+    """Raise ArtifactError where a file, or one of a folder, is ONNX whose numbers lie in other files.
 
     Told by what the file holds, whatever its name; it is read, and nothing that it names is.
     """
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
         if not path.is_file() or not (path.suffix == ".onnx" or _begins_like_one(path)):
             continue
         try:

@@ -1,0 +1,1 @@
+"""Models of the user's own: any class, factory, function or network, named by import path in the config."""
