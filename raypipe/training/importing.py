@@ -11,7 +11,6 @@ The schema is YAML: `features` in the model's order, and for a classification `c
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -217,7 +216,7 @@ def _network(path: Path, task: Task, schema: ImportSchema, n_features: int, code
     from raypipe.training.own.network import NetworkModel, made
 
     told = _description(str(schema.network), task, n_features, code)
-    told = replace(told, params=schema.params, max_input=math.inf)
+    told = replace(told, params=schema.params, max_input=None)
     try:
         network = made(told.code(), n_features, task.n_classes or 1, dict(schema.params))
         network.load_state_dict(load_file(path))

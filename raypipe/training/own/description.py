@@ -40,8 +40,8 @@ class OwnDescription:
     """The function of the user's own that loads the model."""
     is_positional: bool = False
     """Whether probabilities are of the task's classes in their order, whatever the model calls them."""
-    max_input: float = MAX_INPUT
-    """Where scaled inputs of a network are cut."""
+    max_input: float | None = MAX_INPUT
+    """Where scaled inputs of a network are cut; None: they are not."""
     target_mean: float = 0.0
     target_scale: float = 1.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,8 @@ class NetworkModel:
     format = "network-safetensors"
 
     def predict(self, features: Float32Matrix) -> Float64Array:
-        return answers(self.network, self.told, (self.mean, self.factor), features, self.told.max_input)
+        limit = math.inf if self.told.max_input is None else self.told.max_input
+        return answers(self.network, self.told, (self.mean, self.factor), features, limit)
 
     def save(self, folder: Path) -> None:
         from safetensors.torch import save_file
