@@ -117,14 +117,18 @@ class Pipeline:
         for whatever a person can mend.
         """
         self.config.root.prepare()
-        return self._loop(self._compute).run(force=force, data=data)
+        outcome = self._loop(self._compute).run(force=force, data=data)
+        self._tell()
+        return outcome
 
     def up(self, *, force: bool = False) -> tuple[Outcome, Deployment]:
         """Run the loop on a Ray that goes on running, and put the champion behind the pipeline's URL."""
         self.config.root.prepare()
         self._check_port()
         outcome = self._loop(self._compute_on_daemon).run(force=force)
-        return outcome, self.deploy()
+        deployed = self.deploy()
+        self._tell()
+        return outcome, deployed
 
     def deploy(self, version: str | None = None) -> Deployment:
         """Put a version behind the pipeline's URL: the named one, else the champion, else the newest.
@@ -232,6 +236,11 @@ class Pipeline:
         from raypipe.runtime import daemon
 
         return daemon.down(self.config.root, progress=self._progress) is not None
+
+    def _tell(self) -> None:
+        from raypipe.api.mlflow.beside import tell
+
+        tell(self.config)
 
     def _bind(self, config: Config, progress: Progress, clock: Clock) -> None:
         self.config = config

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from raypipe.api.mlflow.beside import tell
 from raypipe.config.settings import Config
 from raypipe.core.errors import ServingError, UnknownVersion
 from raypipe.core.ids import Json
@@ -45,8 +46,11 @@ def promote(config: Config, releases: Releases, version: str, *, reason: str = "
         seen = _seen(config)
     except ServingError as error:
         before = releases.registry.alias(config.name, CHAMPION)
-        return _at_home(releases.promote(version, expected=before, reason=reason or BY_HAND), error)
-    return _over_http(config, releases, "promote", {"version": version, "reason": reason}, seen)
+        done = _at_home(releases.promote(version, expected=before, reason=reason or BY_HAND), error)
+    else:
+        done = _over_http(config, releases, "promote", {"version": version, "reason": reason}, seen)
+    tell(config)
+    return done
 
 
 def rollback(config: Config, releases: Releases) -> Released:
@@ -60,8 +64,11 @@ def rollback(config: Config, releases: Releases) -> Released:
         champion = releases.registry.alias(config.name, CHAMPION)
         if champion is None:
             raise UnknownVersion(f"{config.name} has no champion to go back from.") from None
-        return _at_home(releases.rollback(expected=champion, reason=ROLLED_BACK), error)
-    return _over_http(config, releases, "rollback", {}, seen)
+        done = _at_home(releases.rollback(expected=champion, reason=ROLLED_BACK), error)
+    else:
+        done = _over_http(config, releases, "rollback", {}, seen)
+    tell(config)
+    return done
 
 
 def _over_http(

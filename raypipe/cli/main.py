@@ -16,6 +16,7 @@ from raypipe.cli import (
     endpoint,
     ingest,
     lineage,
+    mlflow,
     models,
     project,
     quarantine,
@@ -44,6 +45,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(check.app, name="contract")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(models.app, name="models")
+app.add_typer(mlflow.app, name="mlflow")
 app.add_typer(demo.app, name="demo")
 
 

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from raypipe.core.home import Home, PipelineHome
 from raypipe.core.settings import Settings
 from raypipe.data.config import DataSettings
-from raypipe.data.sources.places import HIDDEN
+from raypipe.data.sources.places import HIDDEN, masked
 from raypipe.monitoring.config import MonitoringSettings
 from raypipe.policy.config import RetrainingSettings
 from raypipe.processing.config import ProcessingSettings
@@ -70,9 +70,14 @@ class Config(Settings):
     def without_secrets(self) -> Self:
         """Return the config as anybody may see it: no passwords of sources, no address of the webhook."""
         alerts = self.retraining.alerts
-        masked = alerts.model_copy(update={"webhook": alerts.webhook and HIDDEN})
-        retraining = self.retraining.model_copy(update={"alerts": masked})
-        return self.model_copy(update={"data": self.data.without_secrets(), "retraining": retraining})
+        silent = alerts.model_copy(update={"webhook": alerts.webhook and HIDDEN})
+        retraining = self.retraining.model_copy(update={"alerts": silent})
+        mlflow = self.registry.mlflow
+        told = mlflow and mlflow.model_copy(update={"uri": masked(mlflow.uri)})
+        registry = self.registry.model_copy(update={"mlflow": told})
+        return self.model_copy(
+            update={"data": self.data.without_secrets(), "retraining": retraining, "registry": registry}
+        )
 
     @property
     def folder(self) -> PipelineHome:

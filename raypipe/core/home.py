@@ -41,6 +41,7 @@ class Home:
     <pipeline>/pickle.key           what models that are kept as pickles are signed with
     <pipeline>/erasure.key          what the keys of erased people are hashed with
     <pipeline>/erased.json          those hashes: rows that have one are not let in again
+    <pipeline>/mlflow.json          up to where MLflow was told; mlflow.log says how the last sync ended
     <pipeline>/erasing.json         an erasure that is under way, without the keys
     <pipeline>/amending.json        models that wait for other golden rows after an erasure
     <pipeline>/window.db            what was captured, as the controller's looks need it; made anew if lost
@@ -175,6 +176,16 @@ class PipelineHome:
     @property
     def amending(self) -> Path:
         return self.root / "amending.json"
+    def mlflow_mark(self) -> Path:
+        return self.root / "mlflow.json"
+
+    @property
+    def mlflow_lock(self) -> Path:
+        return self.root / "mlflow.lock"
+
+    @property
+    def mlflow_log(self) -> Path:
+        return self.root / "mlflow.log"
 
     @property
     def fold(self) -> Path:
