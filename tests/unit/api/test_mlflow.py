@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from raypipe.testing.fakes import FakeClock
 from raypipe.training.kept import RunFolder
 from raypipe.training.leaderboard import Leaderboard, LeaderboardEntry
 from raypipe.training.race import TrialSummary
+from raypipe.training.standings import Standing
 
 
 @dataclass
@@ -105,13 +107,11 @@ def register(registry: Registry, folder: PipelineHome, run: str) -> None:
     staged.mkdir(parents=True)
     (staged / "model").write_text(run)
     (folder.runs / run).mkdir(parents=True)
-    RunFolder(folder.runs / run).keep_race(
-        (),
-        (
-            TrialSummary("t1", "linear", {"strength": 2.0}, 0.8, "finished", 1, 1.5),
-            TrialSummary("t2", "xgboost", {"n_trees": 9}, None, "failed", 0, 0.5, "ValueError: no"),
-        ),
-    )
+    best = TrialSummary("t1", "linear", {"strength": 2.0}, 0.8, "finished", 1, 1.5)
+    failed = TrialSummary("t2", "xgboost", {"n_trees": 9}, None, "failed", 0, 0.5, "ValueError: no")
+    saved = folder.staging / f"{run}-best"
+    saved.mkdir()
+    RunFolder(folder.runs / run).keep_race((Standing(best, "f", saved),), (best, failed))
     draft = ManifestDraft(folder.name, "d-1", run, {}, "linear", "f", {}, board(), {})
     registry.register(folder.name, staged, folder.models, draft)
 
@@ -189,8 +189,10 @@ def config(folder: Path, uri: str | None) -> Config:
     return parse_config(document, folder)
 
 
-def test_telling_is_another_process_and_off_is_off(tmp_path: Path, folder: PipelineHome) -> None:
-    folder.root.mkdir()
+def test_telling_is_another_process_and_off_is_off(
+    tmp_path: Path, registry: Registry, folder: PipelineHome
+) -> None:
+    register(registry, folder, "r-1")
     assert tell(config(tmp_path, None)) is None
     assert not folder.mlflow_log.exists()
     pid = tell(config(tmp_path, "http://127.0.0.1:9"))  # Nobody listens there.
@@ -212,6 +214,7 @@ def test_mlflows_own_store_is_in_step(registry: Registry, folder: PipelineHome, 
     pytest.importorskip("mlflow", reason="mlflow-skinny is not installed: pip install 'raypipe[mlflow]'")
     from mlflow.tracking import MlflowClient
 
+    warnings.simplefilter("ignore")  # MLflow has its own, and this tier makes errors of them.
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     register(registry, folder, "r-1")
     register(registry, folder, "r-2")
@@ -242,4 +245,4 @@ def test_mlflows_own_store_is_in_step(registry: Registry, folder: PipelineHome, 
     sync_now(registry, folder, uri)
     assert client.get_model_version_by_alias("shop", "champion").tags[VERSION_TAG] == "v2"
     with pytest.raises(StorageError, match="comes with the next sync"):
-        sync_now(registry, folder, f"sqlite:///{tmp_path}/nowhere/mlflow.db")
+        sync_now(registry, folder, "sqlite:////dev/null/mlflow.db")
