@@ -176,6 +176,7 @@ class PipelineHome:
     @property
     def amending(self) -> Path:
         return self.root / "amending.json"
+
     def mlflow_mark(self) -> Path:
         return self.root / "mlflow.json"
 

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from raypipe.training.family import Parameter, Params, Real, Whole
-from raypipe.training.models import Float32Matrix, Float64Array, check_width
+from raypipe.training.models import (
+    PREDICTED_ROWS,
+    Float32Matrix,
+    Float64Array,
+    check_width,
+    is_mapped,
+)
 from raypipe.training.race import TrainingSet
 from raypipe.training.task import Task
 
@@ -98,10 +104,20 @@ def input_scale(features: Float32Matrix, device: torch.device) -> tuple[torch.Te
     """Return the mean of each feature, and the reciprocal of its deviation, shape (n_features,)."""
     import torch
 
-    mean, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
+    mean, deviation = _moments(features)
     factor = 1.0 / np.where(deviation > 0, deviation, 1.0)
     both = torch.tensor(mean.astype(np.float32)), torch.tensor(factor.astype(np.float32))
     return both[0].to(device), both[1].to(device)
+
+
+def _moments(features: Float32Matrix) -> tuple[Float64Array, Float64Array]:
+    """Return mean and standard deviation of each feature; of rows in a file block by block."""
+    if not is_mapped(features):
+        return features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
+    parts = [features[start : start + PREDICTED_ROWS] for start in range(0, len(features), PREDICTED_ROWS)]
+    mean = sum(part.sum(axis=0, dtype=np.float64) for part in parts) / len(features)
+    squares = sum(((part - mean) ** 2).sum(axis=0) for part in parts) / len(features)
+    return np.asarray(mean), np.sqrt(squares)
 
 
 def target_scale(data: TrainingSet) -> tuple[float, float]:
@@ -120,11 +136,9 @@ def trained(
     n_rungs: int,
 ) -> Iterator[int]:
     """Train a network, on the device where `scale` lies, and yield each rung that it has reached."""
-    import torch
-
     device = scale[0].device
-    rows = standardised(torch.tensor(data.x_train).to(device), *scale)
-    epochs = Epochs(network, rows, _target(outputs, data).to(device), params)
+    target = _target(outputs, data).to(device)
+    epochs = Epochs(network, _rows(data, *scale), target, params)
     for rung in range(1, n_rungs + 1):
         epochs.run_until(-(-int(params["n_epochs"]) * rung // n_rungs), loss_of(data.task))
         yield rung
@@ -139,11 +153,40 @@ def _target(outputs: Outputs, data: TrainingSet) -> torch.Tensor:
     return torch.tensor(scaled.astype(np.float32)[:, None])
 
 
+class _MappedRows:
+    """Rows in a file, of which those of a batch are read and standardised at a time."""
+
+    def __init__(self, features: Float32Matrix, mean: torch.Tensor, factor: torch.Tensor) -> None:
+        self._features, self._mean, self._factor = features, mean, factor
+        self.device = mean.device
+
+    def __len__(self) -> int:
+        return len(self._features)
+
+    def __getitem__(self, rows: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        read = torch.from_numpy(np.asarray(self._features[rows.cpu().numpy()]))
+        return standardised(read.to(self.device), self._mean, self._factor)
+
+
+def _rows(data: TrainingSet, mean: torch.Tensor, factor: torch.Tensor) -> torch.Tensor | _MappedRows:
+    import torch
+
+    if is_mapped(data.x_train):
+        return _MappedRows(data.x_train, mean, factor)
+    return standardised(torch.tensor(data.x_train).to(mean.device), mean, factor)
+
+
 class Epochs:
     """A training that can be run on."""
 
     def __init__(
-        self, network: torch.nn.Module, features: torch.Tensor, target: torch.Tensor, params: Params
+        self,
+        network: torch.nn.Module,
+        features: torch.Tensor | _MappedRows,
+        target: torch.Tensor,
+        params: Params,
     ) -> None:
         from torch import optim
 

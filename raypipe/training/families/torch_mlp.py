@@ -12,14 +12,6 @@ from raypipe.core.errors import ArtifactError
 from raypipe.core.files import storage_errors, write_json
 from raypipe.training.families.torch_loop import answers, input_scale, target_scale, trained
 from raypipe.training.family import Parameter, Params, Real, Terms, Whole
-from raypipe.training.models import (
-    PREDICTED_ROWS,
-    Float32Matrix,
-    Float64Array,
-    Model,
-    check_width,
-    is_mapped,
-)
 from raypipe.training.models import Float32Matrix, Float64Array, Model
 from raypipe.training.race import TrainingSet
 from raypipe.training.task import Task
@@ -140,24 +132,6 @@ class TorchMlpFamily:
             yield rung, model
 
 
-def _input_scale(features: Float32Matrix) -> tuple[torch.Tensor, torch.Tensor]:
-    import torch
-
-    mean, deviation = _moments(features)
-    factor = 1.0 / np.where(deviation > 0, deviation, 1.0)
-    return torch.tensor(mean.astype(np.float32)), torch.tensor(factor.astype(np.float32))
-
-
-def _moments(features: Float32Matrix) -> tuple[Float64Array, Float64Array]:
-    """Return mean and standard deviation of each feature; of rows in a file block by block."""
-    if not is_mapped(features):
-        return features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
-    parts = [features[start : start + PREDICTED_ROWS] for start in range(0, len(features), PREDICTED_ROWS)]
-    mean = sum(part.sum(axis=0, dtype=np.float64) for part in parts) / len(features)
-    squares = sum(((part - mean) ** 2).sum(axis=0) for part in parts) / len(features)
-    return np.asarray(mean), np.sqrt(squares)
-
-
 def _architecture(params: Params, data: TrainingSet) -> Architecture:
     mean, scale = target_scale(data)
     return Architecture(
@@ -169,94 +143,3 @@ def _architecture(params: Params, data: TrainingSet) -> Architecture:
         target_mean=mean,
         target_scale=scale,
     )
-
-
-def _target(architecture: Architecture, data: TrainingSet) -> torch.Tensor:
-    import torch
-
-    if data.task.kind == "classification":
-        return torch.tensor(data.y_train)
-    scaled = (data.y_train - architecture.target_mean) / architecture.target_scale
-    return torch.tensor(scaled.astype(np.float32)[:, None])
-
-
-class _MappedRows:
-    """Rows in a file, of which those of a batch are read and standardised at a time."""
-
-    def __init__(
-        self, features: Float32Matrix, mean: torch.Tensor, factor: torch.Tensor, device: torch.device
-    ) -> None:
-        self._features, self._mean, self._factor = features, mean, factor
-        self.device = device
-
-    def __len__(self) -> int:
-        return len(self._features)
-
-    def __getitem__(self, rows: torch.Tensor) -> torch.Tensor:
-        import torch
-
-        read = torch.from_numpy(np.asarray(self._features[rows.cpu().numpy()]))
-        return standardised(read, self._mean, self._factor).to(self.device)
-
-
-def _rows(
-    data: TrainingSet, mean: torch.Tensor, factor: torch.Tensor, device: torch.device
-) -> torch.Tensor | _MappedRows:
-    import torch
-
-    if is_mapped(data.x_train):
-        return _MappedRows(data.x_train, mean, factor, device)
-    return standardised(torch.tensor(data.x_train), mean, factor).to(device)
-
-
-class _Epochs:
-    """A training that can be run on."""
-
-    def __init__(
-        self,
-        network: torch.nn.Module,
-        features: torch.Tensor | _MappedRows,
-        target: torch.Tensor,
-        params: Params,
-    ) -> None:
-        from torch import optim
-
-        self._network = network
-        self._features = features
-        self._target = target
-        self._batch_size = batch_size_for(len(features))
-        self._n_done = 0
-        peak, decay = float(params["learning_rate"]), float(params["weight_decay"])
-        self._optimizer = optim.AdamW(network.parameters(), lr=peak, weight_decay=decay, fused=True)
-        n_steps = int(params["n_epochs"]) * -(-len(features) // self._batch_size)
-        self._schedule = optim.lr_scheduler.OneCycleLR(self._optimizer, max_lr=peak, total_steps=n_steps)
-
-    def run_until(self, n_epochs: int, loss: torch.nn.Module) -> None:
-        self._network.train()
-        for _ in range(self._n_done, n_epochs):
-            self._run_one(loss)
-        self._n_done = n_epochs
-
-    def _run_one(self, loss: torch.nn.Module) -> None:
-        import torch
-
-        order = torch.randperm(len(self._features), device=self._features.device)
-        for start in range(0, len(order), self._batch_size):
-            rows = order[start : start + self._batch_size]
-            self._optimizer.zero_grad()
-            loss(self._network(self._features[rows]), self._target[rows]).backward()
-            self._optimizer.step()
-            self._schedule.step()
-
-
-def batch_size_for(n_rows: int) -> int:
-    """Return the power of two next below a 50th of the rows, between 32 and 1,024."""
-    return min(1024, max(32, 1 << max(n_rows // 50, 1).bit_length() - 1))
-
-
-def _loss(task: Task) -> torch.nn.Module:
-    from torch import nn
-
-    if task.kind == "classification":
-        return nn.CrossEntropyLoss()
-    return nn.L1Loss() if task.metric == "mae" else nn.MSELoss()
