@@ -177,6 +177,7 @@ class PipelineHome:
     def amending(self) -> Path:
         return self.root / "amending.json"
 
+    @property
     def mlflow_mark(self) -> Path:
         return self.root / "mlflow.json"
 
