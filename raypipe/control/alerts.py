@@ -71,10 +71,9 @@ def alerts_on_window(
     return tuple(found)
 
 
-def alert_on_cap(pipeline: str, at: datetime, n_per_day: int, evidence: Evidence) -> AlertRaised:
+def alert_on_cap(pipeline: str, at: datetime, cap: str, evidence: Evidence) -> AlertRaised:
     """Return the alert that a retrain is due and the day has had all it may have."""
-    text = f"a retrain is due, but {n_per_day} in 24 hours are all that retraining.max_per_day allows"
-    return AlertRaised(at, daily(f"{pipeline}/cap", at), text, evidence)
+    return AlertRaised(at, daily(f"{pipeline}/cap", at), f"a retrain is due, but {cap}", evidence)
 
 
 def harm_text(harm: Harm) -> str:

@@ -143,6 +143,7 @@ def _set_back(state: State, at: datetime) -> State:
         state,
         phase=phase,
         decided_at=tuple(min(decided, at) for decided in state.decided_at),
+        spent=tuple((min(spent, at), cpu_s) for spent, cpu_s in state.spent),
         ended_at=min(state.ended_at, at) if state.ended_at else None,
         schedule_from=min(state.schedule_from, at) if state.schedule_from else None,
     )
@@ -180,13 +181,18 @@ def _retrained(state: State, event: RetrainSucceeded | RetrainFailed | RetrainLo
     match event:
         case RetrainSucceeded(at, decision=decision, version=version):
             gating = Gating(decision, version, state.champion, at)
-            return replace(state, phase=gating, n_failures=0)
+            return replace(state, phase=gating, n_failures=0, spent=_spent(state, event))
         case RetrainFailed() | RetrainLost():
             # What asked for it still holds, so its labels are counted as not learned from.
             failed = replace(state, n_failures=state.n_failures + 1, n_labels=phase.n_labels_before)
             return _ended(failed, event.at)
         case _:
             assert_never(event)
+
+
+def _spent(state: State, event: RetrainSucceeded) -> tuple[tuple[datetime, float], ...]:
+    recent = tuple(one for one in state.spent if one[0] > event.at - DAY)
+    return recent if event.cost_cpu_s is None else (*recent, (event.at, event.cost_cpu_s))
 
 
 def _judged(state: State, event: GateJudged | Approved | Rejected) -> State:

@@ -116,6 +116,8 @@ class State:
     n_decisions: int = 0
     decided_at: tuple[datetime, ...] = ()
     """When retrains were decided, as far back as a day before the last one."""
+    spent: tuple[tuple[datetime, float], ...] = ()
+    """When retrains of the last day made a version, and the CPU seconds that they took."""
     ended_at: datetime | None = None
     """When the last verdict fell, or a person rolled back."""
     n_failures: int = 0
@@ -165,7 +167,18 @@ def rested(state: State, now: datetime, settings: RetrainingSettings) -> bool:
 
 def cap_reached(state: State, now: datetime, settings: RetrainingSettings) -> bool:
     """Return whether the last 24 hours have had all the retrains that a day may have."""
-    return sum(at > now - DAY for at in state.decided_at) >= settings.max_per_day
+    return cap_of(state, now, settings) is not None
+
+
+def cap_of(state: State, now: datetime, settings: RetrainingSettings) -> str | None:
+    """Return which setting lets no further retrain begin, with what it allows; None where none does."""
+    if sum(at > now - DAY for at in state.decided_at) >= settings.max_per_day:
+        return f"{settings.max_per_day} in 24 hours are all that retraining.max_per_day allows"
+    most = settings.max_cpu_s_per_day
+    took = sum(cpu_s for at, cpu_s in state.spent if at > now - DAY)
+    if most is not None and took >= most:
+        return f"{took:.0f} CPU seconds were spent, and retraining.max_cpu_s_per_day is {most:g}"
+    return None
 
 
 def latest_time(state: State) -> datetime | None:

@@ -57,7 +57,7 @@ from raypipe.control.state import (
     Shadowing,
     State,
     Watching,
-    cap_reached,
+    cap_of,
     latest_time,
     rested,
 )
@@ -188,9 +188,10 @@ def _noticed(state: State, seen: Observation, settings: RetrainingSettings) -> F
     asks = due(state, seen, settings) if isinstance(state.phase, Watching) else None
     if asks is None or not rested(state, seen.at, settings):
         return None
-    if asks[0] == "hand" or not cap_reached(state, seen.at, settings):
+    cap = cap_of(state, seen.at, settings)
+    if asks[0] == "hand" or cap is None:
         return _decision(state, asks, seen.at)
-    alert = alert_on_cap(state.pipeline, seen.at, settings.max_per_day, asks[1])
+    alert = alert_on_cap(state.pipeline, seen.at, cap, asks[1])
     return None if alert.key in state.alerts else replace(alert, controller=state.controller)
 
 

@@ -13,19 +13,27 @@ Due: TypeAlias = tuple[Trigger, Evidence]
 
 
 def due(state: State, seen: Observation, settings: RetrainingSettings) -> Due | None:
-    """Return what asks for a retrain now, a person's wish before all else; None where nothing does."""
+    """Return what asks for a retrain now, a person's wish before all else; None where nothing does.
+
+    Where several triggers are needed at once, the first of those that ask is told.
+    """
     if state.champion is None:
         return None
     by_hand = _by_hand(state, seen)
     if by_hand is not None or settings.mode == "manual":
         return by_hand
-    return (
-        _by_quality(state, seen, settings)
-        or _by_harm(state, seen, settings)
-        or _by_labels(state, seen, settings)
-        or _by_drift(state, seen, settings)
-        or _by_schedule(state, seen)
-    )
+    asking = [
+        one
+        for one in (
+            _by_quality(state, seen, settings),
+            _by_harm(state, seen, settings),
+            _by_labels(state, seen, settings),
+            _by_drift(state, seen, settings),
+            _by_schedule(state, seen),
+        )
+        if one is not None
+    ]
+    return asking[0] if len(asking) >= settings.triggers.n_needed else None
 
 
 def _by_hand(state: State, seen: Observation) -> Due | None:

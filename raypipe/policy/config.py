@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from raypipe.core.settings import Settings
 from raypipe.policy.cron import CronError, next_time, parse_cron
@@ -29,6 +29,28 @@ class TriggerSettings(Settings):
     """What follows when matured labels show that answers are surely worse than at release."""
     drift: Response = "alert"
     """What follows when an input's values drift: drift alone need not do harm."""
+    need: Literal["any", "all"] | Annotated[int, Field(ge=1)] = "any"
+    """How many of the triggers that are set must ask at once; with `all`, each of them. Drift and harm count
+    where they are set to retrain."""
+
+    @property
+    def n_set(self) -> int:
+        """How many of them can ask."""
+        given = (self.schedule, self.new_labels, self.quality_bound)
+        asking = (self.harm, self.drift)
+        return sum(one is not None for one in given) + sum(one == "retrain" for one in asking)
+
+    @property
+    def n_needed(self) -> int:
+        """How many must ask at once."""
+        needs: dict[str | int, int] = {"any": 1, "all": max(1, self.n_set)}
+        return needs.get(self.need, 0) or int(self.need)
+
+    @model_validator(mode="after")
+    def _can_be_met(self) -> Self:
+        if self.n_needed > max(1, self.n_set):
+            raise ValueError(f"need must be <= the {self.n_set} triggers that are set. Got {self.need}")
+        return self
 
     @field_validator("schedule")
     @classmethod
@@ -92,6 +114,8 @@ class RetrainingSettings(Settings):
     not help but the first, up to 64 times."""
     max_per_day: Annotated[int, Field(ge=1, le=10_000)] = 24
     """Retrains in 24 hours beyond which only a person starts another."""
+    max_cpu_s_per_day: Annotated[float, Field(gt=0)] | None = None
+    """CPU seconds that retrains may have taken in 24 hours before only a person starts another."""
     job_timeout_s: Annotated[float, Field(gt=0)] = 1_800.0
     """How long a retrain may take, and how long its gate."""
     tick_s: Annotated[float, Field(ge=0.1, le=3600)] = 1.0

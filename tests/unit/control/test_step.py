@@ -279,6 +279,32 @@ def test_the_cap_holds_for_a_day_and_is_told_once() -> None:
     assert len(live.tick(86_400, 50)) == 1
 
 
+def test_the_budget_of_cpu_seconds_holds_for_a_day() -> None:
+    live = Live({"triggers": {"new_labels": 1}, "max_cpu_s_per_day": 100, "cool_down_s": 0})
+    for n_labels, cpu_s in ((10, 60.0), (20, 40.0)):
+        assert len(live.tick(60, n_labels)) == 1
+        live.tell(RetrainSubmitted(live.now, live.decision, controller=EPOCH))
+        made = RetrainSucceeded(live.now, live.decision, "v2", "d-2", cost_cpu_s=cpu_s, controller=EPOCH)
+        live.tell(made)
+        live.judged("fail")
+    assert live.tick(60, 30) == []
+    [told] = [fact for fact in live.ledger if isinstance(fact, AlertRaised) and "/cap/" in fact.key]
+    assert "100 CPU seconds were spent" in told.text
+    live.tell(RetrainRequested(live.now, "ann"))
+    assert isinstance(live.tick(60, 30)[0], SubmitRetrain)
+    live.trained().judged("fail")
+    assert len(live.tick(86_400, 50)) == 1
+
+
+@pytest.mark.parametrize(("need", "alone", "two"), [("any", 1, 1), (2, 0, 1), ("all", 0, 0)])
+def test_several_triggers_may_be_needed_at_once(need: str | int, alone: int, two: int) -> None:
+    triggers = {"new_labels": 100, "quality_bound": 0.8, "drift": "retrain", "harm": "off", "need": need}
+    settings = {"triggers": triggers, "warm_up_labels": 10, "cool_down_s": 0}
+    assert len(Live(settings).window(50, 0.5)) == alone
+    assert len(Live(settings).window(200, 0.5)) == two
+    assert len(Live(settings).window(200, 0.5, "age")) == 1
+
+
 def test_failures_in_a_row_double_the_rest_and_their_labels_stay_new() -> None:
     live = Live({"triggers": {"new_labels": 10}, "cool_down_s": 60})
     for rest in (120, 240, 480):

@@ -30,3 +30,10 @@ def test_a_schedule_is_kept_as_written() -> None:
 def test_a_webhook_is_an_http_url(url: str) -> None:
     with pytest.raises(ValidationError, match="webhook"):
         RetrainingSettings.model_validate({"alerts": {"webhook": url}})
+
+
+def test_no_more_triggers_can_be_needed_than_are_set() -> None:
+    assert TriggerSettings(new_labels=5, need=2).n_needed == 2
+    assert TriggerSettings(new_labels=5, drift="retrain", need="all").n_needed == 3
+    with pytest.raises(ValidationError, match="need must be <= the 2 triggers that are set. Got 3"):
+        TriggerSettings(new_labels=5, need=3)
