@@ -35,5 +35,5 @@ def test_a_webhook_is_an_http_url(url: str) -> None:
 def test_no_more_triggers_can_be_needed_than_are_set() -> None:
     assert TriggerSettings(new_labels=5, need=2).n_needed == 2
     assert TriggerSettings(new_labels=5, drift="retrain", need="all").n_needed == 3
-    with pytest.raises(ValidationError, match="need must be <= the 2 triggers that are set. Got 3"):
+    with pytest.raises(ValidationError, match=r"need must be <= the 2 triggers that are set\. Got 3"):
         TriggerSettings(new_labels=5, need=3)
