@@ -132,10 +132,12 @@ def graded(
     """Grade a version's answers to rows, at least one; `sliced` are the columns whose bins are slices.
 
     `sample` is of the rows that it was trained on, and `alike` says how many of those in a row tell as much
-    as one, where they and the graded ones are in order of time.
+    as one, where they and the graded ones are in order of time. Rows whose answer is not finite are none;
+    raises ArtifactError where there is no other.
     """
     import numpy as np
 
+    answered, rows = _finite(answered, rows)
     raw, target = answered.raw, answered.target
     if task.kind == "classification":
         confidences, losses = raw.max(axis=1), (raw.argmax(axis=1) != target).astype(np.float64)
@@ -157,6 +159,19 @@ def graded(
         alike={} if alike is None else {**alike_in_order(distribution, answers), **alike},
         slices={one.column.name: _by_bin(one, rows, losses) for one in sliced.columns},
     )
+
+
+def _finite(answered: Answered, rows: pa.Table) -> tuple[Answered, pa.Table]:
+    import numpy as np
+    import pyarrow as pa
+
+    n_rows = len(answered.target)
+    kept = np.flatnonzero(np.isfinite(answered.raw.reshape(n_rows, -1).sum(axis=1)))
+    if not len(kept):
+        raise ArtifactError(f"a version must answer some graded row with a number. Got none of {n_rows}.")
+    if len(kept) == n_rows:
+        return answered, rows
+    return Answered(answered.raw[kept], answered.target[kept]), rows.take(pa.array(kept))
 
 
 def answer_table(classes: Sequence[str] | None, numbers: Floats) -> pa.Table:

@@ -67,6 +67,15 @@ def test_amounts(tmp_path: Path) -> None:
     assert again is not None and again.to_json() == found.to_json()
 
 
+def test_answers_that_are_not_finite_are_none() -> None:
+    answered = of_amounts()
+    broken = np.where(np.arange(3_000) % 2, answered.raw, np.nan)
+    found = graded(AMOUNTS, Answered(broken, answered.target), ROWS, SLICED, SAMPLE)
+    assert found.n_rows == 1_500 and np.isfinite(found.errors).all()
+    with pytest.raises(ArtifactError, match="Got none of 3000"):
+        graded(AMOUNTS, Answered(np.full(3_000, np.nan), answered.target), ROWS, SLICED, SAMPLE)
+
+
 def test_a_version_of_before_has_none_and_a_damaged_file_is_told(tmp_path: Path) -> None:
     assert read_graded(tmp_path) is None
     whole = graded(CLASSES, of_classes(), ROWS, SLICED, SAMPLE).to_json()
