@@ -54,7 +54,7 @@ def prove(folder: Path, modules: Sequence[str], answered: Sequence[Mapping[str, 
     with tempfile.TemporaryDirectory() as place:
         file = Path(place) / "answered.jsonl"
         file.write_text("".join(f"{json.dumps(one)}\n" for one in answered), encoding="utf-8")
-        script = str(folder / "score.py")
+        script = str((folder / "score.py").absolute())
         command = [sys.executable, "-c", _PROGRAM, json.dumps([*modules, "score"]), script, "--check"]
         done = subprocess.run(
             [*command, "--answered", str(file)],

@@ -6,17 +6,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raypipe.core.errors import ArtifactError, ConfigError
 from raypipe.core.imports import loaded, modules_digest
 from raypipe.training.family import Parameter, Params, Terms
 from raypipe.training.models import Float32Matrix, Float64Array, Model
-from raypipe.training.own.config import OwnModel
 from raypipe.training.own.description import OwnDescription
 from raypipe.training.own.outputs import asked
 from raypipe.training.race import TrainingSet
 from raypipe.training.task import Task
+
+if TYPE_CHECKING:
+    from raypipe.training.own.config import OwnModel
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,16 @@ import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from raypipe.core.errors import ArtifactError, TrainingError
 from raypipe.core.files import storage_errors
 from raypipe.core.imports import loaded
 from raypipe.training.own import signature, skops_file
-from raypipe.training.own.config import OwnModel
 from raypipe.training.own.description import NAME, OwnDescription
+
+if TYPE_CHECKING:
+    from raypipe.training.own.config import OwnModel
 
 SAVED = "saved"
 """The folder that a saver of the user's own writes into."""

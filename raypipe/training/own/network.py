@@ -20,13 +20,14 @@ from raypipe.training.families.torch_loop import (
 )
 from raypipe.training.family import Parameter, Params, Terms
 from raypipe.training.models import Float32Matrix, Float64Array, Model
-from raypipe.training.own.config import OwnModel
 from raypipe.training.own.description import OwnDescription
 from raypipe.training.race import TrainingSet
 from raypipe.training.task import Task
 
 if TYPE_CHECKING:
     import torch
+
+    from raypipe.training.own.config import OwnModel
 
 _WEIGHTS = "model.safetensors"
 _PREFIX = "network."

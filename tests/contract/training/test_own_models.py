@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 
 from raypipe.core.errors import ArtifactError, ConfigError, TrainingError
+from raypipe.serving.edge.needs import own_needs
+from raypipe.serving.edge.vendor import needed_modules
 from raypipe.testing.models import check_family, check_model, missing_class
 from raypipe.testing.training import task_of, training_set
 from raypipe.training.config import TrainingSettings
@@ -359,3 +361,13 @@ def test_every_kind_comes_back_to_the_bit_in_a_fresh_process(tmp_path: Path) -> 
 
 def _answers(place: str) -> Any:
     return np.load(Path(place) / "answers.npy")
+
+
+def test_what_an_exported_folder_runs_needs_no_config_and_no_pickle(pickled: Path, tmp_path: Path) -> None:
+    assert "raypipe.training.own.estimator" in needed_modules()
+    assert "raypipe.training.own.config" not in needed_modules()
+    with pytest.raises(ArtifactError, match="is loaded only in its home, and not exported"):
+        own_needs(pickled, "pickle-signed")
+    model = trained({"function": "mine_models:rule_by_name", "frame": True}, training_set(0), tmp_path)
+    folder = kept(model, tmp_path / "m")
+    assert own_needs(folder, model.format) == (("pandas",), ("mine_models:rule_by_name",))
