@@ -66,7 +66,14 @@ def day(
     """Yield a line an hour, and last what is in the tables; `before` is called before each commit."""
     folder = Home(place).pipeline("day")
     keep = f"interval {max(1, round(RETENTION_S * every_s / EVERY_S))} seconds"
-    committer.RETENTION = dict.fromkeys(committer.RETENTION, keep)
+    usual, committer.RETENTION = committer.RETENTION, dict.fromkeys(committer.RETENTION, keep)
+    try:
+        yield from _day(folder, n_commits, every_s, before)
+    finally:
+        committer.RETENTION = usual
+
+
+def _day(folder: PipelineHome, n_commits: int, every_s: float, before: Callable[[], None]) -> Iterator[str]:
     log = WalWriter(folder.wal, "replica", SystemClock())
     log.open()
     hour, checkpoints, steps = Hour(), set[str](), list[str]()

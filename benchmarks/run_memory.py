@@ -47,8 +47,9 @@ def main() -> None:
     for n_rows in asked.rows:
         with tempfile.TemporaryDirectory(prefix="run-memory-") as folder:
             write_config(Path(folder), n_rows, asked.families, asked.minutes, dict(_settings(asked.set)))
-            sys.stdout.writelines(_line(n_rows, *one) for one in measured(Path(folder)))
-            sys.stdout.flush()
+            for one in measured(Path(folder)):
+                sys.stdout.write(_line(n_rows, *one))
+                sys.stdout.flush()
 
 
 def write_config(
@@ -95,26 +96,29 @@ def write_rows(path: Path, n_rows: int, seed: int = 0) -> None:
 
 
 def measured(folder: Path) -> Iterator[tuple[str, float, float, float]]:
-    """Yield the seconds and the peaks of each stage, and last of all together."""
+    """Yield the seconds and the peaks of each stage as it ends, and last of all together."""
     command = [sys.executable, "-c", "from raypipe.cli.main import main; main()", "run", "raypipe.yaml"]
     lines = folder / "told"
-    start = time.monotonic()
-    stages: dict[str, list[float]] = {}
+    start, stage, peaks = time.monotonic(), "start", (0.0, 0.0)
+    began, whole = start, (0.0, 0.0)
     with lines.open("wb") as told:
         process = subprocess.Popen(command, cwd=folder, stdout=told, stderr=told)
         while process.poll() is None:
-            stage = _stage(lines)
-            held, mapped = _memory(psutil.Process(process.pid))
-            found = stages.setdefault(stage, [time.monotonic(), 0.0, 0.0, 0.0])
-            found[1:] = [time.monotonic(), max(found[2], held), max(found[3], mapped)]
+            if (now := _stage(lines)) != stage:
+                yield stage, time.monotonic() - began, *peaks
+                stage, began, peaks = now, time.monotonic(), (0.0, 0.0)
+            found = _memory(psutil.Process(process.pid))
+            peaks, whole = _larger(peaks, found), _larger(whole, found)
             time.sleep(_EVERY_S)
     if process.returncode:
         raise RuntimeError(lines.read_text()[-4000:])
-    for stage, (began, ended, held, mapped) in stages.items():
-        yield stage, ended - began, held, mapped
-    whole = time.monotonic() - start
-    yield "whole run", whole, *(max(one[i] for one in stages.values()) for i in (2, 3))
+    yield stage, time.monotonic() - began, *peaks
+    yield "whole run", time.monotonic() - start, *whole
     shutil.rmtree(folder / "home")
+
+
+def _larger(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
+    return max(one[0], other[0]), max(one[1], other[1])
 
 
 def _stage(lines: Path) -> str:

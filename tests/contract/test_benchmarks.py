@@ -21,6 +21,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from raypipe.config.load import load_config
 from raypipe.control.events import (
     Evidence,
     Fact,
@@ -33,6 +34,8 @@ from raypipe.control.events import (
 )
 from raypipe.control.ledger import record
 from raypipe.core.clock import SystemClock
+from raypipe.data.blocks import StoredRows
+from raypipe.pipeline import Loop, no_compute
 from raypipe.registry.store import Registry
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
@@ -64,6 +67,26 @@ def test_row_predict_measures_both(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(FOLDER.parent)
     found = importlib.import_module("benchmarks.row_predict").measure(n_rows=300, n_calls=20, n_trees=3)
     assert found.both_us > 0 and found.model_us > 0
+
+
+def test_a_few_commits_of_a_day_lose_nothing(tmp_path: Path) -> None:
+    commits = load("commits")
+    (end,) = commits.day(tmp_path, 6, 0.0)
+    assert end == "\n300 answers and 30 labels, each once and in order\n"
+
+
+def test_rows_of_the_memory_benchmark_are_what_its_config_asks_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(FOLDER.parent)
+    run_memory = importlib.import_module("benchmarks.run_memory")
+    run_memory.write_config(tmp_path, 2_000, ["linear"], 1.0, {"in_memory_cells": 0})
+    config = load_config(tmp_path / "raypipe.yaml")
+    config.root.prepare()
+    loop = Loop(config, Registry(config.root.registry_url, SystemClock()), SystemClock(), no_compute)
+    prepared = loop.prepare(loop.collect())
+    assert isinstance(prepared.split.train, StoredRows) and prepared.split.train.num_rows == 1_200
+    assert len(prepared.transform.inputs) == 10
 
 
 def test_column_profile_measures_both() -> None:
