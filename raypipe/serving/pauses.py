@@ -13,8 +13,8 @@ Python's own."""
 def keep_pauses_short() -> None:
     """Set the process up for answering, once all that it keeps is loaded.
 
-    What exists by now is left out of garbage collections: a full one took 105 to 150 ms in a replica, every
-    few seconds under load, and takes 3 to 7 ms.
+    What exists by now is left out of garbage collections: a full one took 105 to 150 ms in a process
+    with a replica's application, every few seconds under load, and takes 3 to 7 ms.
     """
     gc.collect()
     gc.freeze()
