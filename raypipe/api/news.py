@@ -7,6 +7,8 @@ from collections.abc import Callable
 from raypipe.config.settings import Config
 from raypipe.control.events import (
     AlertRaised,
+    CanaryJudged,
+    CanaryStepped,
     Fact,
     GateJudged,
     Promoted,
@@ -16,6 +18,8 @@ from raypipe.control.events import (
     RetrainLost,
     RetrainSubmitted,
     RetrainSucceeded,
+    ShadowJudged,
+    ShadowStarted,
 )
 from raypipe.control.ledger import read_facts
 from raypipe.control.outcome import read_progress
@@ -78,6 +82,20 @@ def told(fact: Fact) -> str | None:
             return f"{fact.version} was not promoted: {fact.reason}"
         case AlertRaised():
             return f"alert: {fact.text}"
+        case _:
+            return _of_rollout(fact)
+
+
+def _of_rollout(fact: Fact) -> str | None:
+    match fact:
+        case ShadowStarted():
+            return f"{fact.version} is in the shadow of {fact.champion}"
+        case ShadowJudged():
+            return f"the shadow says {fact.verdict}: {'; '.join(fact.reasons)}"
+        case CanaryStepped():
+            return f"{fact.version} answers {fact.weight:.0%}, {fact.max_rows} rows at most"
+        case CanaryJudged():
+            return f"the canary says {fact.verdict}: {'; '.join(fact.reasons)}"
         case _:
             return None
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from raypipe.config.settings import Config
 from raypipe.control.nearness import Outlook, outlook
 from raypipe.control.people import read_state
-from raypipe.control.state import State
+from raypipe.control.state import Canarying, Shadowing, State
 from raypipe.control.traffic import read_window
 from raypipe.core.clock import SystemClock
 from raypipe.core.errors import ServingError, StorageError
@@ -39,6 +39,8 @@ class Status:
     dashboard_url: str | None
     phase: str
     """What the controller is at, as far as the ledger tells."""
+    rollout: tuple[str, ...]
+    """What is known of a challenger in a shadow or canary; empty without one."""
     window: WindowReport | None
     """What the controller measured last on live traffic."""
     outlook: Outlook
@@ -57,6 +59,7 @@ class Status:
             "because": self.because,
             "dashboard_url": self.dashboard_url,
             "phase": self.phase,
+            "rollout": list(self.rollout),
             "window": None if self.window is None else self.window.to_json(),
             "outlook": self.outlook.to_json(),
         }
@@ -83,6 +86,7 @@ def read_status(config: Config, registry: Registry) -> Status:
         because=because,
         dashboard_url=None if cluster is None else cluster.dashboard_url,
         phase=_phase(state),
+        rollout=_rollout(config, state),
         window=window,
         outlook=outlook(state, window, config.retraining, SystemClock().now()),
     )
@@ -91,6 +95,26 @@ def read_status(config: Config, registry: Registry) -> Status:
 def _phase(state: State) -> str:
     doing = type(state.phase).__name__.lower()
     return doing if state.decision is None else f"{doing} {state.decision}"
+
+
+def _rollout(config: Config, state: State) -> tuple[str, ...]:
+    """Return what was measured so far of the challenger that live traffic is about."""
+    phase = state.phase
+    if not isinstance(phase, Shadowing | Canarying):
+        return ()
+    from raypipe.control.rollout import describe_canary, describe_shadow
+    from raypipe.control.rollout_watch import read_evidence
+
+    found = read_evidence(config.folder, phase.decision)
+    if isinstance(phase, Shadowing):
+        shadow = None if found is None else found.shadow
+        said = ("nothing yet",) if shadow is None else describe_shadow(shadow)
+        return (f"{phase.version} in the shadow of {phase.champion}", *said)
+    step = (
+        f"{phase.version} answers {phase.weight:.0%} beside {phase.champion}, {phase.max_rows} rows at most"
+    )
+    canary = None if found is None or phase.epoch is None else found.canary.get(phase.epoch)
+    return (step, *(("nothing yet",) if canary is None else describe_canary(canary)))
 
 
 def endpoint_spec(config: Config) -> EndpointSpec:

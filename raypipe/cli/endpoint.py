@@ -274,6 +274,7 @@ def _status_lines(status: Status) -> Iterator[str]:
         yield f"endpoint     {status.url} {answers}"
         yield from _replica_lines(status.endpoint.details)
     yield f"controller   {status.phase}"
+    yield from (f"             {line}" for line in status.rollout)
     if status.window is not None:
         yield from window_lines(status.window)
     yield from outlook_lines(status.outlook)

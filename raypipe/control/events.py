@@ -16,13 +16,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Literal, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast, get_args
 
 import msgspec
 
-from raypipe.control.rollout_evidence import RolloutEvidence
 from raypipe.core.errors import RegistryError
 from raypipe.core.ids import Json
+
+if TYPE_CHECKING:
+    from raypipe.control.rollout_evidence import RolloutEvidence
 
 Trigger = Literal["hand", "quality", "harm", "labels", "drift", "schedule"]
 Verdict = Literal["pass", "fail", "inconclusive"]

@@ -261,3 +261,29 @@ def test_a_canary_is_put_once_and_taken_away_once(place: Place) -> None:
     pointer = read_pointer(place.folder.pointer)
     assert pointer is not None
     assert pointer.canary is None
+
+
+def test_the_status_tells_how_it_goes(place: Place, tmp_path: Path) -> None:
+    from raypipe.api.status import _rollout
+    from raypipe.config.load import parse_config
+    from raypipe.control.people import read_state
+
+    source = {"name": "f", "format": "csv", "path": "rows.csv"}
+    data = {"sources": [source], "label": "outcome"}
+    config = parse_config({"name": "tiny", "home": str(tmp_path), "data": data}, tmp_path)
+    place.turn()
+    request_retrain(place.registry, "tiny", place.clock, by="ann")
+    controller = place.controller
+    controller.start()
+    seen = list[str]()
+    for _ in range(12):
+        controller.tick()
+        place.versions.poll()
+        place.turn()
+        seen += _rollout(config, read_state(place.registry, "tiny"))
+    said = "\n".join(seen)
+    assert "v2 in the shadow of v1" in said
+    assert "rows asked: 100.0% agree with the champion, mean difference 0.1" in said
+    assert "v2 answers 20% beside v1" in said
+    assert "rows of clients: 0 failed, 0 slow" in said
+    assert _rollout(config, read_state(place.registry, "tiny")) == ()

@@ -278,3 +278,16 @@ def test_of_two_controllers_on_one_file_the_older_writes_nothing_more(
     assert [change.version for change in registry.alias_history(PIPELINE, "champion")] == ["v2", "v1"]
     assert [receipt.ending for receipt in world.receipts] == ["promoted"]
     world.database.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10))
+def test_neither_do_hundreds_of_random_deaths(three_versions: MemoryDatabase, seed: int) -> None:
+    """Live 300 retrains in all, about half of them rolled out; 1,500 controllers die in them."""
+    random = np.random.default_rng(seed)
+    for name in ("rolled out", "harm in the canary", "a canary without labels", "promoted", "rejected"):
+        story = STORIES[name]
+        quiet = lived(three_versions, story)
+        for _ in range(6):
+            deaths = random.integers(1, 2 * quiet.n_steps, random.integers(1, 15)).tolist()
+            assert account(lived(three_versions, story, deaths)) == account(quiet), f"died at {deaths}"
