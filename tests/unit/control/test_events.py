@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from raypipe.control.events import (
     EVENTS,
+    CanaryStepped,
     Event,
     Evidence,
     Gain,
@@ -31,17 +32,15 @@ AT = datetime(2026, 1, 1, 12, 30, 15, 123456, tzinfo=UTC)
 
 _FLOATS = st.floats(allow_nan=True, allow_infinity=True)
 _TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
+_OF_ITS_OWN: dict[type[Event], dict[str, st.SearchStrategy[object]]] = {
+    RetrainSucceeded: {
+        "params": st.dictionaries(_TEXT, st.integers(0, 9) | _TEXT | st.booleans() | st.none())
+    },
+    CanaryStepped: {"weight": st.floats(0.01, 0.99)},
+}
 _EVENTS: st.SearchStrategy[Event] = st.one_of(
     *(
-        st.builds(
-            event,
-            at=st.datetimes(timezones=st.just(UTC)),
-            **(
-                {"params": st.dictionaries(_TEXT, st.integers(0, 9) | _TEXT | st.booleans() | st.none())}
-                if event is RetrainSucceeded
-                else {}
-            ),
-        )
+        st.builds(event, at=st.datetimes(timezones=st.just(UTC)), **_OF_ITS_OWN.get(event, {}))
         for event in EVENTS
         if event is not RolloutScored  # Its evidence has bets that no JSON need hold.
     )
