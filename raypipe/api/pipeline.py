@@ -238,7 +238,7 @@ class Pipeline:
         return daemon.down(self.config.root, progress=self._progress) is not None
 
     def _tell(self) -> None:
-        from raypipe.api.mlflow.beside import tell
+        from raypipe.tracking.beside import tell
 
         tell(self.config)
 

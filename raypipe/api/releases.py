@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from raypipe.api.mlflow.beside import tell
 from raypipe.config.settings import Config
 from raypipe.core.errors import ServingError, UnknownVersion
 from raypipe.core.ids import Json
@@ -17,6 +16,7 @@ from raypipe.serving.pointer import legible_pointer
 from raypipe.serving.releases import BY_HAND, CHAMPION, MAX_REASON_CHARACTERS, ROLLED_BACK, Release, Releases
 from raypipe.serving.spec import EndpointSpec
 from raypipe.serving.token import read_token
+from raypipe.tracking.beside import tell
 
 Route = Literal["promote", "rollback"]
 

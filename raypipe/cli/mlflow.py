@@ -20,8 +20,8 @@ def sync(config: ConfigArgument = DEFAULT_CONFIG, as_json: JsonOption = False) -
 
     `run`, `promote` and `rollback` begin the same in the background; this waits, and says what it told.
     """
-    from raypipe.api.mlflow.beside import sync_now
     from raypipe.core.errors import ConfigError
+    from raypipe.tracking.beside import sync_now
 
     pipeline, registry = opened(config)
     settings = pipeline.registry.mlflow

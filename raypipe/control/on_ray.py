@@ -47,6 +47,7 @@ from raypipe.serving.pointer import Canary
 from raypipe.serving.releases import Follow, answers_at
 from raypipe.serving.spec import EndpointSpec
 from raypipe.serving.token import read_token
+from raypipe.tracking.beside import tell
 
 NAMESPACE = "raypipe"
 JOB_MODULE = "raypipe.runtime.job"
@@ -123,7 +124,9 @@ class EndpointReleases:
     def promote(self, version: str, expected: str | None, reason: str, controller: int) -> int:
         """Release a version and return its epoch; raises RaypipeError where it does not come to serve."""
         follow, releases = follow_of(self._config), replace(self._releases, controller=controller)
-        return releases.promote(version, expected=expected, reason=reason, follow=follow).pointer.epoch
+        done = releases.promote(version, expected=expected, reason=reason, follow=follow)
+        tell(self._config)
+        return done.pointer.epoch
 
 
 def follow_of(config: Config) -> Follow | None:

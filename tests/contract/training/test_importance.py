@@ -81,7 +81,8 @@ def encoded(prepared: Prepared) -> TrainingSet:
 
 
 def trained(family: str, data: TrainingSet) -> Model:
-    *_, (_, model) = family_of(family).train(defaults(family, data.task), data, Terms(1, 0, 1))
+    one = family_of(family)
+    *_, (_, model) = one.train(defaults(one, data.task), data, Terms(1, 0, 1))
     return model
 
 

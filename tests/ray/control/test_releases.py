@@ -37,6 +37,7 @@ def test_a_promotion_is_announced_once_the_pointer_has_moved(tmp_path: Path) -> 
                 "home": "home",
                 "data": {"sources": [{"name": "f", "format": "csv", "path": "*.csv"}], "label": "outcome"},
                 "serving": {"port": closed.getsockname()[1]},
+                "registry": {"mlflow": {"uri": "http://127.0.0.1:9"}},
             },
             tmp_path,
         )
@@ -52,3 +53,4 @@ def test_a_promotion_is_announced_once_the_pointer_has_moved(tmp_path: Path) -> 
             releases.promote("v1", "v9", "decided long ago", 1)
     assert [(one.version, one.epoch) for one in told.pointers] == [("v1", epochs[0]), ("v2", epochs[1])]
     assert told.pointers[-1] == read_pointer(config.folder.pointer)
+    assert config.folder.mlflow_log.exists(), "MLflow is told too, by a process that finds nobody there"

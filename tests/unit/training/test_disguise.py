@@ -32,7 +32,9 @@ def test_a_pickle_of_any_binary_protocol_is_told(tmp_path: Path, protocol: int, 
         refuse_code(tmp_path)
 
 
-@pytest.mark.parametrize(("data", "what"), [(archive(), "a zip archive"), (gzip.compress(b"{}", mtime=0), "by gzip")])
+@pytest.mark.parametrize(
+    ("data", "what"), [(archive(), "a zip archive"), (gzip.compress(b"{}", mtime=0), "by gzip")]
+)
 def test_an_archive_is_told(tmp_path: Path, data: bytes, what: str) -> None:
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner" / "model.safetensors").write_bytes(data)

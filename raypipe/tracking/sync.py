@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from raypipe.api.mlflow.sink import Sink
 from raypipe.core.files import storage_errors, write_json
 from raypipe.core.home import PipelineHome
 from raypipe.core.ids import Json, sha256_bytes
@@ -20,6 +19,7 @@ from raypipe.data.locks import try_lock
 from raypipe.registry.models import removal_of
 from raypipe.registry.store import Registry
 from raypipe.registry.values import ModelVersion
+from raypipe.tracking.sink import Sink
 from raypipe.training.kept import RunFolder
 from raypipe.training.leaderboard import Leaderboard
 from raypipe.training.race import TrialSummary
@@ -40,6 +40,15 @@ class Synced:
     is_busy: bool = False
     """Whether another process was at it."""
 
+    def then(self, later: Synced) -> Synced:
+        """Return what both told."""
+        return Synced(
+            self.n_versions + later.n_versions,
+            self.n_trials + later.n_trials,
+            max(self.seq, later.seq),
+            later.is_busy,
+        )
+
     def to_json(self) -> dict[str, Json]:
         return dict(vars(self))
 
@@ -51,20 +60,28 @@ def sync(registry: Registry, folder: PipelineHome, uri: str, connect: Connect) -
     """
     with storage_errors(folder.mlflow_lock):
         folder.root.mkdir(parents=True, exist_ok=True)
+    where = sha256_bytes(uri.encode())
+    done = _alone(registry, folder, where, connect)
+    # Whoever found this process at it meanwhile left it the news.
+    while not done.is_busy and done.seq != _newest(registry, folder):
+        done = done.then(_alone(registry, folder, where, connect))
+    return done
+
+
+def _alone(registry: Registry, folder: PipelineHome, where: str, connect: Connect) -> Synced:
+    with storage_errors(folder.mlflow_lock):
         lock = try_lock(folder.mlflow_lock)
     if lock is None:
         return Synced(is_busy=True)
     try:
-        return _synced(registry, folder, sha256_bytes(uri.encode()), connect)
+        return _synced(registry, folder, where, connect)
     finally:
         os.close(lock)
 
 
 def _synced(registry: Registry, folder: PipelineHome, where: str, connect: Connect) -> Synced:
     # Read before all else: what comes while the sink is told is news to the next sync.
-    newest = registry.history(folder.name, 1)
-    seq = newest[0].seq if newest else 0
-    mark = _mark(folder, where)
+    seq, mark = _newest(registry, folder), _mark(folder, where)
     if mark.seq == seq:
         return Synced(seq=seq)
     sink, n_trials, told = connect(), 0, list(mark.versions)
@@ -81,6 +98,11 @@ def _synced(registry: Registry, folder: PipelineHome, where: str, connect: Conne
         sink.alias(alias, aliases.get(alias))
     _keep(folder, Mark(where, seq, tuple(told)))
     return Synced(len(told) - len(mark.versions), n_trials, seq)
+
+
+def _newest(registry: Registry, folder: PipelineHome) -> int:
+    entries = registry.history(folder.name, 1)
+    return entries[0].seq if entries else 0
 
 
 @dataclass(frozen=True)

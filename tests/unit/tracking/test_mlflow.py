@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,9 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from raypipe.api.mlflow.beside import sync_now, tell
-from raypipe.api.mlflow.sink import PARENT_TAG, RUN_TAG, VERSION_TAG
-from raypipe.api.mlflow.sync import sync
 from raypipe.config.load import parse_config
 from raypipe.config.settings import Config
 from raypipe.core.errors import ConfigError, StorageError
@@ -22,6 +18,9 @@ from raypipe.registry.manifest import ManifestDraft
 from raypipe.registry.store import Registry
 from raypipe.stats.intervals import Interval
 from raypipe.testing.fakes import FakeClock
+from raypipe.tracking.beside import sync_now, tell
+from raypipe.tracking.sink import PARENT_TAG, RUN_TAG, VERSION_TAG
+from raypipe.tracking.sync import sync
 from raypipe.training.kept import RunFolder
 from raypipe.training.leaderboard import Leaderboard, LeaderboardEntry
 from raypipe.training.race import TrialSummary
@@ -149,6 +148,23 @@ def test_runs_trials_versions_and_aliases_are_told_once(registry: Registry, fold
     assert sink.aliases["champion"] == "v1"
 
 
+def test_what_comes_while_a_sink_is_told_is_told_by_the_same_sync(
+    registry: Registry, folder: PipelineHome
+) -> None:
+    class Slow(Notebook):
+        def end(self, run: str, status: str, at_ms: int) -> None:
+            super().end(run, status, at_ms)
+            if registry.alias("shop", "champion") is None:
+                registry.set_alias("shop", "champion", "v1", reason="meanwhile")
+                assert sync(registry, folder, "u", Notebook).is_busy
+
+    register(registry, folder, "r-1")
+    sink = Slow()
+    done = sync(registry, folder, "u", lambda: sink)
+    assert (done.n_versions, done.n_trials, done.is_busy) == (1, 2, False)
+    assert sink.aliases == {"champion": "v1"}
+
+
 def test_a_removed_version_is_told_as_removed(registry: Registry, folder: PipelineHome) -> None:
     sink = Notebook()
     register(registry, folder, "r-1")
@@ -195,10 +211,9 @@ def test_telling_is_another_process_and_off_is_off(
     register(registry, folder, "r-1")
     assert tell(config(tmp_path, None)) is None
     assert not folder.mlflow_log.exists()
-    pid = tell(config(tmp_path, "http://127.0.0.1:9"))  # Nobody listens there.
-    assert pid is not None
-    _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 1
+    waiting = tell(config(tmp_path, "http://127.0.0.1:9"))  # Nobody listens there.
+    assert waiting is not None
+    waiting.join()
     assert folder.mlflow_log.read_text().startswith(("registry.mlflow needs mlflow", "MLflow was not told"))
 
 

@@ -6,19 +6,20 @@ import logging
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
-from raypipe.api.mlflow.sink import MlflowSink
-from raypipe.api.mlflow.sync import Synced, sync
 from raypipe.config.settings import Config
 from raypipe.core.clock import SystemClock
 from raypipe.core.errors import RaypipeError, StorageError
 from raypipe.core.home import Home, PipelineHome
 from raypipe.data.sources.places import without
 from raypipe.registry.store import Registry
+from raypipe.tracking.sink import MlflowSink
+from raypipe.tracking.sync import Synced, sync
 
 _log = logging.getLogger("raypipe.mlflow")
-_MODULE = "raypipe.api.mlflow.beside"
+_MODULE = "raypipe.tracking.beside"
 _URI, _TIMEOUT = "RAYPIPE_MLFLOW_URI", "RAYPIPE_MLFLOW_TIMEOUT_S"
 _QUICKLY = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -28,11 +29,10 @@ _QUICKLY = {
 """MLflow's own settings: by default it tries for minutes."""
 
 
-def tell(config: Config) -> int | None:
+def tell(config: Config) -> threading.Thread | None:
     """Begin to bring MLflow in step, where the config names one, and do not wait; never raises.
 
-    Returns the id of the process that does it.
-
+    Returns the thread that waits for the process that does it; a caller that ends earlier leaves it to go on.
     What becomes of it is in `mlflow.log`; a later call, or `raypipe mlflow sync`, makes up for it.
     """
     settings = config.registry.mlflow
@@ -48,10 +48,14 @@ def tell(config: Config) -> int | None:
     ]
     command = [sys.executable, "-m", _MODULE, str(config.folder.root)]
     try:
-        return os.posix_spawn(sys.executable, command, {**os.environ, **own}, file_actions=files, setsid=True)
+        pid = os.posix_spawn(sys.executable, command, {**os.environ, **own}, file_actions=files, setsid=True)
     except OSError as error:
         _log.warning("MLflow is not told (%s); `raypipe mlflow sync` makes up for it", error)
         return None
+    # Whoever lives long, as the controller does, would keep a zombie otherwise.
+    waiting = threading.Thread(target=os.waitpid, args=(pid, 0), name="mlflow", daemon=True)
+    waiting.start()
+    return waiting
 
 
 def sync_now(registry: Registry, folder: PipelineHome, uri: str) -> Synced:
