@@ -17,6 +17,7 @@ _HERE = Path(__file__).parent
 _ONE_BY_ONE = tuple(_HERE / tier for tier in ("ray", "e2e", "faults"))
 
 
+@pytest.hookimpl(tryfirst=True)  # Before pytest-xdist looks which group a test is of.
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give what starts Ray or kills processes to one worker, where pytest-xdist runs several."""
     for item in items:
