@@ -17,12 +17,10 @@ _HERE = Path(__file__).parent
 _ONE_BY_ONE = tuple(_HERE / tier for tier in ("ray", "e2e", "faults"))
 
 
-@pytest.hookimpl(tryfirst=True)  # Before pytest-xdist looks which group a test is of.
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Give what starts Ray or kills processes to one worker, where pytest-xdist runs several."""
-    for item in items:
-        if any(item.path.is_relative_to(tier) for tier in _ONE_BY_ONE):
-            item.add_marker(pytest.mark.xdist_group("one by one"))
+    if any(item.path.is_relative_to(tier) for tier in _ONE_BY_ONE):
+        item.add_marker(pytest.mark.xdist_group("one by one"))
 
 
 @pytest.fixture(scope="session")
