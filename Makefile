@@ -21,7 +21,7 @@ down: $(INSTALLED)  ## End what `make demo` started.
 	$(BIN)/raypipe down configs/quickstart.yaml
 
 test: $(INSTALLED)  ## All tests but the slow ones: those that start Ray in one process, the others beside it.
-	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadscope
 
 test-slow: $(INSTALLED)  ## The soaks and long repetitions.
 	$(BIN)/python -m pytest -m slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -13,14 +14,22 @@ settings.register_profile("raypipe", deadline=None)
 settings.load_profile("raypipe")
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
-_HERE = Path(__file__).parent
-_ONE_BY_ONE = tuple(_HERE / tier for tier in ("ray", "e2e", "faults"))
+_ONE_BY_ONE = ("tests/ray/", "tests/e2e/", "tests/faults/")
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Give what starts Ray or kills processes to one worker, where pytest-xdist runs several."""
-    if any(item.path.is_relative_to(tier) for tier in _ONE_BY_ONE):
-        item.add_marker(pytest.mark.xdist_group("one by one"))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Give what starts Ray or kills processes to one worker, and other files to whichever is free.
+
+    Groups by marks, which pytest-xdist 3.8 would have, come to nothing beside pytest 9.2.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class OneByOne(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "one by one" if nodeid.startswith(_ONE_BY_ONE) else nodeid.partition("::")[0]
+
+    return OneByOne(config, log)
 
 
 @pytest.fixture(scope="session")
