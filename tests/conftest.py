@@ -1,4 +1,4 @@
-"""What every tier shares: where the real data is, that no test is timed, and which tests go one by one."""
+"""What every tier shares: where the real data is, that no test is timed, and that one Ray runs at a time."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ settings.register_profile("raypipe", deadline=None)
 settings.load_profile("raypipe")
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
-_ONE_BY_ONE = ("tests/ray/", "tests/e2e/", "tests/faults/")
+_STARTS_RAY = ("tests/ray/", "tests/e2e/", "tests/faults/test_run_kill.py", "tests/faults/test_score_kill.py")
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
-    """Give what starts Ray or kills processes to one worker, and other files to whichever is free.
+    """Give what starts Ray to one worker, and other files to whichever is free.
 
     Groups by marks, which pytest-xdist 3.8 would have, come to nothing beside pytest 9.2.
     """
     from xdist.scheduler import LoadScopeScheduling
 
-    class OneByOne(LoadScopeScheduling):
+    class _OneRay(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "one by one" if nodeid.startswith(_ONE_BY_ONE) else nodeid.partition("::")[0]
+            return "starts Ray" if nodeid.startswith(_STARTS_RAY) else nodeid.partition("::")[0]
 
-    return OneByOne(config, log)
+    return _OneRay(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,8 @@ def test_workers_measure_what_this_process_does(family: str, tmp_path: Path) -> 
     from raypipe.training.on_ray.importance import measure_over_ray
 
     data = training_set(2)
-    *_, (_, model) = family_of(family).train(defaults(family, data.task), data, Terms(1, 0, 1))
+    one = family_of(family)
+    *_, (_, model) = one.train(defaults(one, data.task), data, Terms(1, 0, 1))
     model.save(tmp_path)
     names = [f"f{i}" for i in range(4)]
     steps = tuple(
