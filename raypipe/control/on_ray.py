@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +23,13 @@ from raypipe.control.actions import SetCanary
 from raypipe.control.alerting import LogAndWebhook
 from raypipe.control.capture_watch import CaptureWatch, capture_of
 from raypipe.control.controller import Controller, JobState, Ports
+from raypipe.control.endpoint import EndpointReleases, approval_link, follow_of
 from raypipe.control.metrics import PipelineSamples
 from raypipe.control.nearness import OutlookFile, trigger_samples
 from raypipe.control.outcome import Retrained, read_result
-from raypipe.control.people import read_state
 from raypipe.control.rollout_evidence import RolloutEvidence
 from raypipe.control.rollout_watch import RolloutWatch, read_evidence
-from raypipe.control.state import AwaitingApproval, State
+from raypipe.control.state import State
 from raypipe.control.traffic import CapturedTraffic
 from raypipe.core.clock import SystemClock
 from raypipe.core.errors import ClusterError, ServingError, StaleEpoch
@@ -39,15 +38,10 @@ from raypipe.core.home import PipelineHome
 from raypipe.monitoring.on_ray import RayMetrics
 from raypipe.pipeline import Loop, no_compute
 from raypipe.registry.store import Registry
-from raypipe.serving import client
 from raypipe.serving.canaries import Canaries
-from raypipe.serving.decision_link import Question, link
 from raypipe.serving.on_ray import Broadcast
-from raypipe.serving.pointer import Canary
-from raypipe.serving.releases import Follow, answers_at
+from raypipe.serving.pointer import Canary, Pointer
 from raypipe.serving.spec import EndpointSpec
-from raypipe.serving.token import read_token
-from raypipe.tracking.beside import tell
 
 NAMESPACE = "raypipe"
 JOB_MODULE = "raypipe.runtime.job"
@@ -114,38 +108,12 @@ class RayJobs:
         return self._client
 
 
-class EndpointReleases:
-    """Releases through the loop, tells the replicas, and sees the endpoint follow where one answers."""
-
-    def __init__(self, loop: Loop, broadcast: Broadcast) -> None:
-        self._config = loop.config
-        self._releases = replace(loop.releases, announce=broadcast.tell)
-
-    def promote(self, version: str, expected: str | None, reason: str, controller: int) -> int:
-        """Release a version and return its epoch; raises RaypipeError where it does not come to serve."""
-        follow, releases = follow_of(self._config), replace(self._releases, controller=controller)
-        done = releases.promote(version, expected=expected, reason=reason, follow=follow)
-        tell(self._config)
-        return done.pointer.epoch
-
-
-def follow_of(config: Config) -> Follow | None:
-    """Return what waits for the endpoint to follow a pointer; None where none answers."""
-    spec = EndpointSpec(config.name, config.root.root, config.serving)
-    token = spec.status_token()
-    try:
-        client.read_status(spec.url, token=token)
-    except ServingError:
-        return None
-    return answers_at(spec.url, config.serving.replicas.min, token=token)
-
-
 class EndpointRollout:
     """Puts challengers beside the champion, and has an actor measure them in a process of its own."""
 
-    def __init__(self, loop: Loop, broadcast: Broadcast) -> None:
+    def __init__(self, loop: Loop, announce: Callable[[Pointer], object]) -> None:
         self._config = loop.config
-        self._releases = replace(loop.releases, announce=broadcast.tell)
+        self._releases = replace(loop.releases, announce=announce)
 
     def watch(self, decision: str, version: str, champion: str | None) -> None:
         """See that an actor measures; raises ClusterError where Ray has no room for it."""
@@ -323,28 +291,14 @@ def build(config: Config, dashboard_url: str) -> Controller:
     ports = Ports(
         jobs=RayJobs(dashboard_url, config.folder),
         traffic=CapturedTraffic(config.folder, registry, config.monitoring),
-        releases=EndpointReleases(loop, broadcast),
+        releases=EndpointReleases(loop, broadcast.tell),
         alerts=LogAndWebhook(
-            config.name, config.retraining.alerts.webhook, lambda key: _link_of(config, registry, key)
+            config.name, config.retraining.alerts.webhook, lambda key: approval_link(config, registry, key)
         ),
         capture=CaptureWatch(config.name, capture_of(spec)),
-        rollout=EndpointRollout(loop, broadcast),
+        rollout=EndpointRollout(loop, broadcast.tell),
     )
     return Controller(config.name, config.retraining, registry, clock, ports)
-
-
-def _link_of(config: Config, registry: Registry, key: str) -> str | None:
-    """Return the signed link by which an alert that asks for approval can be answered; None for others."""
-    phase = read_state(registry, config.name).phase
-    if not isinstance(phase, AwaitingApproval) or key != f"{phase.decision}/approval":
-        return None
-    spec = EndpointSpec(config.name, config.root.root, config.serving)
-    token = read_token(spec.operator_token_file)
-    if token is None:
-        return None
-    approval = config.retraining.approval
-    until = phase.since + timedelta(seconds=approval.timeout_s)
-    return link(approval.url or spec.url, Question(phase.decision, phase.version, until), token)
 
 
 def controller_name(pipeline: str) -> str:

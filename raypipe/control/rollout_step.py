@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from raypipe.control.actions import Action, EndRollout, SetCanary, WatchRollout
 from raypipe.control.events import (
@@ -23,6 +24,8 @@ from raypipe.control.rollout import (
 from raypipe.control.state import AwaitingApproval, Canarying, Promoting, Shadowing, State
 from raypipe.policy.config import RetrainingSettings
 from raypipe.policy.rollout import CanarySettings
+
+_Judged = TypeVar("_Judged", ShadowJudged, CanaryJudged)
 
 
 def shadow_is_due(phase: AwaitingApproval, settings: RetrainingSettings) -> bool:
@@ -64,7 +67,7 @@ def scored(state: State, seen: RolloutScored, settings: RetrainingSettings) -> F
         alpha_of_each=rollout.alpha_of_each,
         waited_s=waited_s,
     )
-    return None if judged is None else _shadow_judged(state, phase, seen.at, judged, found.n_rows)
+    return None if judged is None else _judged(ShadowJudged, state, phase, seen.at, judged, found.n_rows)
 
 
 def late(state: State, now: datetime, settings: RetrainingSettings) -> Fact | None:
@@ -75,13 +78,13 @@ def late(state: State, now: datetime, settings: RetrainingSettings) -> Fact | No
             if shadow is not None and now - phase.since < timedelta(seconds=shadow.deadline_s):
                 return None
             why = "nothing was shown by the deadline of the shadow"
-            return _shadow_judged(state, phase, now, ("inconclusive", (why,)), 0)
+            return _judged(ShadowJudged, state, phase, now, ("inconclusive", (why,)), 0)
         case Canarying() as phase:
             canary = settings.rollout.canary
             if canary is not None and now - phase.since < timedelta(seconds=canary.deadline_s):
                 return None
             why = f"nothing was shown by the deadline of step {phase.step + 1} of the canary"
-            return _canary_judged(state, phase, now, ("inconclusive", (why,)), 0)
+            return _judged(CanaryJudged, state, phase, now, ("inconclusive", (why,)), 0)
         case _:
             return None
 
@@ -136,7 +139,7 @@ def _canary(
     if judged[0] == "pass" and phase.step + 1 < len(canary.weights):
         return _next_step(state, phase, seen, settings, judged[1])
     n_rows = sum(one.n_rows for one in seen.evidence.canary.values())
-    return _canary_judged(state, phase, seen.at, judged, n_rows)
+    return _judged(CanaryJudged, state, phase, seen.at, judged, n_rows)
 
 
 def _next_step(
@@ -158,27 +161,16 @@ def _next_step(
     )
 
 
-def _shadow_judged(
-    state: State, phase: Shadowing, at: datetime, judged: Judgement, n_rows: int
-) -> ShadowJudged:
+def _judged(
+    kind: type[_Judged],
+    state: State,
+    phase: Shadowing | Canarying,
+    at: datetime,
+    judged: Judgement,
+    n_rows: int,
+) -> _Judged:
     verdict, reasons = judged
-    return ShadowJudged(
-        at,
-        phase.decision,
-        phase.version,
-        phase.champion,
-        verdict,
-        n_rows,
-        reasons,
-        controller=state.controller,
-    )
-
-
-def _canary_judged(
-    state: State, phase: Canarying, at: datetime, judged: Judgement, n_rows: int
-) -> CanaryJudged:
-    verdict, reasons = judged
-    return CanaryJudged(
+    return kind(
         at,
         phase.decision,
         phase.version,

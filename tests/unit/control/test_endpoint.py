@@ -1,4 +1,4 @@
-"""What the controller does to release a version; no Ray is needed, only what imports it."""
+"""What the controller does to release a version."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from raypipe.config.load import parse_config
+from raypipe.control.endpoint import EndpointReleases
 from raypipe.core.errors import StaleEpoch
 from raypipe.pipeline import Loop, no_compute
 from raypipe.registry.store import Registry
@@ -27,8 +28,6 @@ class Told:
 
 
 def test_a_promotion_is_announced_once_the_pointer_has_moved(tmp_path: Path) -> None:
-    from raypipe.control.on_ray import EndpointReleases
-
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         config = parse_config(
@@ -44,7 +43,7 @@ def test_a_promotion_is_announced_once_the_pointer_has_moved(tmp_path: Path) -> 
         registry, told = Registry(config.root.registry_url, FakeClock()), Told()
         for _ in range(2):
             register_tiny_version(registry, config.folder)
-        releases = EndpointReleases(Loop(config, registry, FakeClock(), no_compute), told)  # type: ignore[arg-type]
+        releases = EndpointReleases(Loop(config, registry, FakeClock(), no_compute), told.tell)
         epochs = [
             releases.promote("v1", None, "the first", 1),
             releases.promote("v2", "v1", "passed its gate", 1),

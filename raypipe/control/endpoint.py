@@ -1,0 +1,61 @@
+"""What the controller does at an endpoint: it releases versions there, and says where people answer it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+from raypipe.config.settings import Config
+from raypipe.control.people import read_state
+from raypipe.control.state import AwaitingApproval
+from raypipe.core.errors import ServingError
+from raypipe.pipeline import Loop
+from raypipe.registry.store import Registry
+from raypipe.serving import client
+from raypipe.serving.decision_link import Question, link
+from raypipe.serving.pointer import Pointer
+from raypipe.serving.releases import Follow, answers_at
+from raypipe.serving.spec import EndpointSpec
+from raypipe.serving.token import read_token
+from raypipe.tracking.beside import tell
+
+
+class EndpointReleases:
+    """Releases through the loop, tells the replicas, and sees the endpoint follow where one answers."""
+
+    def __init__(self, loop: Loop, announce: Callable[[Pointer], object]) -> None:
+        self._config = loop.config
+        self._releases = replace(loop.releases, announce=announce)
+
+    def promote(self, version: str, expected: str | None, reason: str, controller: int) -> int:
+        """Release a version and return its epoch; raises RaypipeError where it does not come to serve."""
+        follow, releases = follow_of(self._config), replace(self._releases, controller=controller)
+        done = releases.promote(version, expected=expected, reason=reason, follow=follow)
+        tell(self._config)
+        return done.pointer.epoch
+
+
+def follow_of(config: Config) -> Follow | None:
+    """Return what waits for the endpoint to follow a pointer; None where none answers."""
+    spec = EndpointSpec(config.name, config.root.root, config.serving)
+    token = spec.status_token()
+    try:
+        client.read_status(spec.url, token=token)
+    except ServingError:
+        return None
+    return answers_at(spec.url, config.serving.replicas.min, token=token)
+
+
+def approval_link(config: Config, registry: Registry, key: str) -> str | None:
+    """Return the signed link by which an alert that asks for approval can be answered; None for others."""
+    phase = read_state(registry, config.name).phase
+    if not isinstance(phase, AwaitingApproval) or key != f"{phase.decision}/approval":
+        return None
+    spec = EndpointSpec(config.name, config.root.root, config.serving)
+    token = read_token(spec.operator_token_file)
+    if token is None:
+        return None
+    approval = config.retraining.approval
+    until = phase.since + timedelta(seconds=approval.timeout_s)
+    return link(approval.url or spec.url, Question(phase.decision, phase.version, until), token)
