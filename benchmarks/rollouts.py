@@ -26,9 +26,6 @@ import numpy.typing as npt
 
 from raypipe.control.actions import Promote, Record, SetCanary
 from raypipe.control.events import (
-    CanaryJudged,
-    CanarySet,
-    CanaryStepped,
     ControllerStarted,
     Event,
     Evidence,
@@ -39,9 +36,9 @@ from raypipe.control.events import (
     RetrainSubmitted,
     RetrainSucceeded,
     RolloutScored,
-    ShadowJudged,
     Ticked,
 )
+from raypipe.control.rollout_events import CanaryJudged, CanarySet, CanaryStepped, ShadowJudged
 from raypipe.control.rollout_evidence import Baseline, CanaryEvidence, RolloutEvidence, ShadowEvidence
 from raypipe.control.state import Canarying, Shadowing, State, Watching
 from raypipe.control.step import step

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from raypipe.config.settings import Config
 from raypipe.control.events import (
     AlertRaised,
-    CanaryJudged,
-    CanaryStepped,
     Fact,
     GateJudged,
     Promoted,
@@ -18,11 +16,10 @@ from raypipe.control.events import (
     RetrainLost,
     RetrainSubmitted,
     RetrainSucceeded,
-    ShadowJudged,
-    ShadowStarted,
 )
 from raypipe.control.ledger import read_facts
 from raypipe.control.outcome import read_progress
+from raypipe.control.rollout_events import CanaryJudged, CanaryStepped, ShadowJudged, ShadowStarted
 from raypipe.registry.store import Registry
 
 

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 from raypipe.control.events import (
     AlertRaised,
-    CanaryJudged,
     Event,
     Evidence,
     GateJudged,
@@ -14,9 +13,9 @@ from raypipe.control.events import (
     PromotionFailed,
     RetrainFailed,
     RetrainLost,
-    ShadowJudged,
     WindowScored,
 )
+from raypipe.control.rollout_events import CanaryJudged, ShadowJudged
 from raypipe.policy.config import RetrainingSettings
 
 

@@ -38,10 +38,10 @@ from raypipe.control.events import (
     RetrainSubmitted,
     RetrainSucceeded,
     Ticked,
-    Verdict,
     WindowScored,
 )
 from raypipe.control.gate import gain_of, verdict_of
+from raypipe.control.happening import Verdict
 from raypipe.control.ledger import fold_facts, read_facts, record
 from raypipe.control.outcome import Retrained
 from raypipe.control.rollout_shell import Rollout, RolloutShell

@@ -11,15 +11,24 @@ passed over. It is None where a person's command wrote it, straight to the ledge
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast, get_args
 
 import msgspec
 
+from raypipe.control.happening import Happening, Measured, Verdict
+from raypipe.control.rollout_events import (
+    CanaryJudged,
+    CanarySet,
+    CanaryStarted,
+    CanaryStepped,
+    RolloutEnded,
+    ShadowJudged,
+    ShadowStarted,
+)
 from raypipe.core.errors import RegistryError
 from raypipe.core.ids import Json
 
@@ -27,20 +36,8 @@ if TYPE_CHECKING:
     from raypipe.control.rollout_evidence import RolloutEvidence
 
 Trigger = Literal["hand", "quality", "harm", "labels", "drift", "schedule"]
-Verdict = Literal["pass", "fail", "inconclusive"]
 POLICY = "policy"
 """Who approves or rejects where no person did."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Makes None of every float that is not finite, for JSON has no NaN and NaN equals nothing."""
-
-    def __post_init__(self) -> None:
-        for each in fields(self):
-            value = getattr(self, each.name)
-            if isinstance(value, float) and not math.isfinite(value):
-                object.__setattr__(self, each.name, None)
 
 
 @dataclass(frozen=True)
@@ -101,19 +98,6 @@ class Evidence(Measured):
     scheduled_for: datetime | None = None
     by: str | None = None
     note: str = ""
-
-
-@dataclass(frozen=True)
-class Happening(Measured):
-    """Anything that happened, at an aware time; raises ValueError for a naive one."""
-
-    at: datetime
-    controller: int | None = field(default=None, kw_only=True)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.at.tzinfo is None:
-            raise ValueError(f"the time of an event must be aware, in UTC. Got {self.at!r}")
 
 
 @dataclass(frozen=True)
@@ -252,79 +236,6 @@ class Rejected(Happening):
     version: str
     by: str
     note: str = ""
-
-
-@dataclass(frozen=True)
-class ShadowStarted(Happening):
-    """A challenger that passed its gate is asked what clients ask, unseen by them."""
-
-    decision: str
-    version: str
-    champion: str | None
-
-
-@dataclass(frozen=True)
-class ShadowJudged(Happening):
-    """A shadow ended: with `pass` the challenger goes on."""
-
-    decision: str
-    version: str
-    champion: str | None
-    verdict: Verdict
-    n_rows: int
-    reasons: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class CanaryStarted(Happening):
-    """A challenger shall answer a part of the traffic, once it is known how many rows that may take."""
-
-    decision: str
-    version: str
-    champion: str | None
-
-
-@dataclass(frozen=True)
-class CanaryStepped(Happening):
-    """A canary goes on to a weight, for `max_rows` rows of clients at most; `reasons` let it come so far."""
-
-    decision: str
-    version: str
-    step: int
-    """From 0 on."""
-    weight: float
-    max_rows: int
-    reasons: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class CanarySet(Happening):
-    """The pointer names the canary with a step's weight, under an epoch."""
-
-    decision: str
-    version: str
-    step: int
-    epoch: int
-
-
-@dataclass(frozen=True)
-class CanaryJudged(Happening):
-    """A canary ended: with `pass` the challenger takes the champion's place, else that answers all again."""
-
-    decision: str
-    version: str
-    champion: str | None
-    verdict: Verdict
-    n_rows: int
-    """Rows of clients that it answered, as far as is known."""
-    reasons: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class RolloutEnded(Happening):
-    """Nothing is left of a decision's shadow or canary."""
-
-    decision: str
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,6 @@ from raypipe.control.events import (
     AlertRaised,
     AlertSent,
     Approved,
-    CanaryJudged,
-    CanarySet,
-    CanaryStarted,
-    CanaryStepped,
     ChampionChanged,
     ClockSetBack,
     ControllerStarted,
@@ -35,14 +31,20 @@ from raypipe.control.events import (
     RetrainSucceeded,
     RetrainTimedOut,
     RolledBack,
-    RolloutEnded,
     RolloutScored,
-    ShadowJudged,
-    ShadowStarted,
     Ticked,
     WindowScored,
 )
 from raypipe.control.evolve_rollout import RolloutFact, rolled_out
+from raypipe.control.rollout_events import (
+    CanaryJudged,
+    CanarySet,
+    CanaryStarted,
+    CanaryStepped,
+    RolloutEnded,
+    ShadowJudged,
+    ShadowStarted,
+)
 from raypipe.control.state import (
     DAY,
     N_REMEMBERED,

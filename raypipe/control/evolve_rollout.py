@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TypeAlias
 
-from raypipe.control.events import (
+from raypipe.control.rollout_events import (
     CanaryJudged,
     CanarySet,
     CanaryStarted,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from raypipe.control.events import Gain, Verdict
+from raypipe.control.events import Gain
+from raypipe.control.happening import Verdict
 from raypipe.policy.config import GateSettings
 from raypipe.training.compare import Comparison
 

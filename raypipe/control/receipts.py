@@ -12,8 +12,6 @@ import msgspec
 from raypipe.control.alerts import harm_text
 from raypipe.control.events import (
     Approved,
-    CanaryJudged,
-    CanaryStepped,
     ChampionChanged,
     ControllerStarted,
     Evidence,
@@ -28,10 +26,10 @@ from raypipe.control.events import (
     RetrainSucceeded,
     RetrainTimedOut,
     RolledBack,
-    ShadowJudged,
     Trigger,
 )
 from raypipe.control.evolve import evolve
+from raypipe.control.rollout_events import CanaryJudged, CanaryStepped, ShadowJudged
 from raypipe.control.state import State, Watching
 from raypipe.core.ids import Json
 

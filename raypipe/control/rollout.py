@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import TypeAlias
 
-from raypipe.control.events import Verdict
+from raypipe.control.happening import Verdict
 from raypipe.control.rollout_evidence import Baseline, CanaryEvidence, ShadowEvidence
 from raypipe.policy.rollout import CanarySettings, RolloutSettings, ShadowSettings
 from raypipe.stats.arms import losses_to_tell

@@ -6,7 +6,8 @@ import logging
 from typing import Protocol, assert_never
 
 from raypipe.control.actions import EndRollout, SetCanary, WatchRollout
-from raypipe.control.events import CanaryJudged, CanarySet, Fact, RolloutEnded, RolloutScored
+from raypipe.control.events import Fact, RolloutScored
+from raypipe.control.rollout_events import CanaryJudged, CanarySet, RolloutEnded
 from raypipe.control.rollout_evidence import RolloutEvidence
 from raypipe.control.state import Canarying, Shadowing, State
 from raypipe.core.clock import Clock

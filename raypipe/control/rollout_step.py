@@ -6,20 +6,19 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from raypipe.control.actions import Action, EndRollout, SetCanary, WatchRollout
-from raypipe.control.events import (
-    CanaryJudged,
-    CanaryStarted,
-    CanaryStepped,
-    Fact,
-    RolloutScored,
-    ShadowJudged,
-    ShadowStarted,
-)
+from raypipe.control.events import Fact, RolloutScored
 from raypipe.control.rollout import (
     Judgement,
     judge_canary,
     judge_shadow,
     rows_of_step,
+)
+from raypipe.control.rollout_events import (
+    CanaryJudged,
+    CanaryStarted,
+    CanaryStepped,
+    ShadowJudged,
+    ShadowStarted,
 )
 from raypipe.control.state import AwaitingApproval, Canarying, Promoting, Shadowing, State
 from raypipe.policy.config import RetrainingSettings

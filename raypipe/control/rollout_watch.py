@@ -10,9 +10,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raypipe.control.events import CanarySet, CanaryStepped, Fact
+from raypipe.control.events import Fact
 from raypipe.control.ledger import read_facts
 from raypipe.control.measuring import RolloutMeasure
+from raypipe.control.rollout_events import CanarySet, CanaryStepped
 from raypipe.control.rollout_evidence import RolloutEvidence
 from raypipe.control.sides import Captured, Sides
 from raypipe.core.clock import Clock

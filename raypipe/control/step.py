@@ -28,7 +28,6 @@ from raypipe.control.deadlines import overdue, settle
 from raypipe.control.events import (
     AlertRaised,
     Approved,
-    CanaryJudged,
     ChampionChanged,
     ClockSetBack,
     Event,
@@ -42,11 +41,11 @@ from raypipe.control.events import (
     RetrainRequested,
     RolledBack,
     RolloutScored,
-    ShadowJudged,
     Ticked,
     WindowScored,
 )
 from raypipe.control.evolve import evolve, is_stale
+from raypipe.control.rollout_events import CanaryJudged, ShadowJudged
 from raypipe.control.rollout_step import canary_is_due, duties, leftover, scored, shadow_is_due
 from raypipe.control.state import (
     AwaitingApproval,

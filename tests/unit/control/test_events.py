@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from raypipe.control.events import (
     EVENTS,
-    CanaryStepped,
     Event,
     Evidence,
     Gain,
@@ -25,6 +24,7 @@ from raypipe.control.events import (
     kind_of,
     to_json,
 )
+from raypipe.control.rollout_events import CanaryStepped
 from raypipe.core.errors import RegistryError
 from raypipe.core.ids import canonical_json
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from raypipe.control.events import Gain, Verdict
+from raypipe.control.events import Gain
 from raypipe.control.gate import verdict_of
+from raypipe.control.happening import Verdict
 from raypipe.policy.config import GateSettings
 from raypipe.training.compare import Comparison
 from raypipe.training.slices import Slice

@@ -26,8 +26,6 @@ from raypipe.control.actions import (
 from raypipe.control.events import (
     AlertSent,
     Approved,
-    CanaryJudged,
-    CanarySet,
     ChampionChanged,
     ControllerStarted,
     Event,
@@ -45,15 +43,14 @@ from raypipe.control.events import (
     RetrainSubmitted,
     RetrainSucceeded,
     RolledBack,
-    RolloutEnded,
     RolloutScored,
-    ShadowJudged,
     Ticked,
-    Verdict,
     WindowScored,
 )
+from raypipe.control.happening import Verdict
 from raypipe.control.ledger import fold_facts
 from raypipe.control.receipts import receipts
+from raypipe.control.rollout_events import CanaryJudged, CanarySet, RolloutEnded, ShadowJudged
 from raypipe.control.rollout_evidence import Baseline, CanaryEvidence, RolloutEvidence, ShadowEvidence
 from raypipe.control.state import Canarying, State, latest_time
 from raypipe.control.step import resume, step

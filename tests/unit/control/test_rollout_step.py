@@ -22,8 +22,6 @@ from raypipe.control.actions import (
 )
 from raypipe.control.events import (
     Approved,
-    CanaryJudged,
-    CanarySet,
     ChampionChanged,
     ControllerStarted,
     Event,
@@ -36,11 +34,11 @@ from raypipe.control.events import (
     RetrainSubmitted,
     RetrainSucceeded,
     RolloutScored,
-    ShadowJudged,
     Ticked,
 )
 from raypipe.control.ledger import fold_facts
 from raypipe.control.rollout import judge_canary, judge_shadow, rows_of_step
+from raypipe.control.rollout_events import CanaryJudged, CanarySet, ShadowJudged
 from raypipe.control.rollout_evidence import Baseline, CanaryEvidence, RolloutEvidence, ShadowEvidence
 from raypipe.control.state import AwaitingApproval, Canarying, Gating, Shadowing, State, Watching
 from raypipe.control.step import resume, step

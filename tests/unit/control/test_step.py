@@ -44,9 +44,9 @@ from raypipe.control.events import (
     RetrainSucceeded,
     RolledBack,
     Ticked,
-    Verdict,
     WindowScored,
 )
+from raypipe.control.happening import Verdict
 from raypipe.control.ledger import fold_facts
 from raypipe.control.state import AwaitingApproval, Gating, Promoting, Retraining, State, Watching
 from raypipe.control.step import resume, step
