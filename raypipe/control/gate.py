@@ -15,6 +15,9 @@ Judgement = tuple[Verdict, tuple[str, ...]]
 def verdict_of(found: Comparison, settings: GateSettings) -> Judgement:
     """Return the verdict and its reasons: pass where the whole interval of the gain is above the margin.
 
+    With a margin below 0 that is non-inferiority: one that is as good may pass, one that is surely worse by
+    more than the margin fails.
+
     A challenger that cannot be loaded, or whose score is not finite, fails: such a model must not answer.
     Where it is the champion that cannot be scored, where rows are few, or where the interval holds the
     margin, nothing is shown: the verdict is inconclusive, and the champion stays.
@@ -95,10 +98,20 @@ def _judged(found: Comparison, settings: GateSettings) -> Judgement:
         return "fail", (f"the challenger has no score on {n_rows} rows",)
     if gain.value is None or gain.low is None or gain.high is None:
         return "inconclusive", (f"the gain is not defined on {n_rows} rows",)
-    shown = (f"better by {gain.value:.4g} [{gain.low:.4g}, {gain.high:.4g}] on {n_rows} rows",)
+    shown = f"better by {gain.value:.4g} [{gain.low:.4g}, {gain.high:.4g}] on {n_rows} rows"
     if gain.low > settings.margin:
-        return "pass", shown
-    return ("fail" if gain.high < settings.margin else "inconclusive"), shown
+        verdict: Verdict = "pass"
+    else:
+        verdict = "fail" if gain.high < settings.margin else "inconclusive"
+    return verdict, (f"{shown}{_allowed(verdict, settings)}",)
+
+
+def _allowed(verdict: Verdict, settings: GateSettings) -> str:
+    """Say what a margin below 0 makes of a verdict: it asks for less than being better."""
+    if settings.margin >= 0:
+        return ""
+    might = {"pass": "surely not", "fail": "surely", "inconclusive": "perhaps"}[verdict]
+    return f", {might} worse by more than the {-settings.margin:g} that retraining.gate.margin allows"
 
 
 def _is_score(value: float | None) -> bool:

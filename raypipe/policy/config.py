@@ -73,8 +73,9 @@ class GateSettings(Settings):
     """With fewer rows the verdict is inconclusive, and the champion stays."""
     max_rows: Annotated[int, Field(ge=1)] = 500
     """The newest rows that judge, and as many before them that choose; the others train."""
-    margin: Annotated[float, Field(ge=0)] = 0.0
-    """How much better, in the task's metric, the whole 95% interval of the gain must be."""
+    margin: Annotated[float, Field(allow_inf_nan=False)] = 0.0
+    """How much better, in the task's metric, the whole 95% interval of the gain must be. Below 0 it is a
+    margin of non-inferiority: a challenger passes unless it might be worse by more than that."""
     max_slice_loss: Annotated[float, Field(ge=0, le=1)] = 0.05
     """By how much the mean loss, in [0, 1], of no part of the rows may surely have risen."""
     max_calibration_loss: Annotated[float, Field(ge=0, le=1)] = 0.1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from pydantic import ValidationError
 
 from raypipe.control.events import Gain
 from raypipe.control.gate import verdict_of
@@ -43,6 +44,27 @@ def test_verdict(gain: Gain, n_rows: int, score: float | None, margin: float, ex
     verdict, reasons = verdict_of(compared(gain, n_rows, score), GateSettings(margin=margin))
     assert verdict == expected
     assert len(reasons) == 1
+
+
+@pytest.mark.parametrize(
+    ("gain", "expected", "said"),
+    [
+        (Gain(0.004, -0.008, 0.016), "pass", "surely not worse by more than the 0.01 that"),
+        (Gain(0.0, 0.0, 0.0), "pass", "surely not worse"),
+        (Gain(0.0, -0.01, 0.01), "inconclusive", "perhaps worse by more than the 0.01 that"),
+        (Gain(-0.03, -0.04, -0.02), "fail", "on 100 rows, surely worse by more than the 0.01 that"),
+    ],
+)
+def test_a_margin_below_nothing_is_one_of_non_inferiority(gain: Gain, expected: Verdict, said: str) -> None:
+    verdict, [reason] = verdict_of(compared(gain), GateSettings(margin=-0.01))
+    assert (verdict, said in reason) == (expected, True), reason
+    assert reason.endswith("retraining.gate.margin allows")
+
+
+@pytest.mark.parametrize("margin", ["nan", "inf", "-inf"])
+def test_a_margin_is_a_number(margin: str) -> None:
+    with pytest.raises(ValidationError, match="margin"):
+        GateSettings(margin=float(margin))
 
 
 @pytest.mark.parametrize("n_rows", [3, 100])
