@@ -1,4 +1,4 @@
-"""What the controller does at an endpoint: it releases versions there, and says where people answer it."""
+"""What the controller does at an endpoint: it puts versions there, and says where people answer it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from dataclasses import replace
 from datetime import timedelta
 
 from raypipe.config.settings import Config
+from raypipe.control.actions import SetCanary
 from raypipe.control.people import read_state
 from raypipe.control.state import AwaitingApproval
 from raypipe.core.errors import ServingError
 from raypipe.pipeline import Loop
+from raypipe.policy.rollout import CanarySettings
 from raypipe.registry.store import Registry
 from raypipe.serving import client
+from raypipe.serving.canaries import Canaries
 from raypipe.serving.decision_link import Question, link
-from raypipe.serving.pointer import Pointer
+from raypipe.serving.pointer import Canary, Pointer
 from raypipe.serving.releases import Follow, answers_at
 from raypipe.serving.spec import EndpointSpec
 from raypipe.serving.token import read_token
@@ -34,6 +37,46 @@ class EndpointReleases:
         done = releases.promote(version, expected=expected, reason=reason, follow=follow)
         tell(self._config)
         return done.pointer.epoch
+
+
+class EndpointCanaries:
+    """Puts canaries beside the champion of an endpoint, and takes them away."""
+
+    def __init__(self, loop: Loop, announce: Callable[[Pointer], object]) -> None:
+        self._config = loop.config
+        self._releases = replace(loop.releases, announce=announce)
+
+    def put(self, asked: SetCanary, controller: int) -> int:
+        """Point to a canary, see the endpoint follow, and return the epoch; raises RaypipeError."""
+        terms = self._config.retraining.rollout.canary
+        if terms is None or asked.champion is None:
+            raise ServingError("retraining.rollout.canary must be set for a canary. Got none.")
+        pointer = self._canaries(controller).put(canary_of(asked, terms), asked.champion)
+        follow = follow_of(self._config)
+        if follow is not None:
+            follow(pointer)
+        return pointer.epoch
+
+    def withdraw(self, controller: int) -> None:
+        """Let the champion answer all; raises RaypipeError."""
+        self._canaries(controller).withdraw()
+
+    def _canaries(self, controller: int) -> Canaries:
+        return Canaries(replace(self._releases, controller=controller))
+
+
+def canary_of(asked: SetCanary, terms: CanarySettings) -> Canary:
+    """Return what the pointer names for a step of a canary: all replicas spend its rows together."""
+    return Canary(
+        asked.version,
+        "",
+        asked.weight,
+        max_rows=asked.max_rows,
+        slow_ms=terms.slow_ms,
+        column=terms.sticky_column,
+        header=terms.sticky_header,
+        budget=f"{asked.decision}-step-{asked.step + 1}",
+    )
 
 
 def follow_of(config: Config) -> Follow | None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import shlex
 import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from raypipe.control.actions import SetCanary
 from raypipe.control.alerting import LogAndWebhook
 from raypipe.control.capture_watch import CaptureWatch, capture_of
 from raypipe.control.controller import Controller, JobState, Ports
-from raypipe.control.endpoint import EndpointReleases, approval_link, follow_of
+from raypipe.control.endpoint import EndpointCanaries, EndpointReleases, approval_link
 from raypipe.control.metrics import PipelineSamples
 from raypipe.control.nearness import OutlookFile, trigger_samples
 from raypipe.control.outcome import Retrained, read_result
@@ -32,15 +31,14 @@ from raypipe.control.rollout_watch import RolloutWatch, read_evidence
 from raypipe.control.state import State
 from raypipe.control.traffic import CapturedTraffic
 from raypipe.core.clock import SystemClock
-from raypipe.core.errors import ClusterError, ServingError, StaleEpoch
+from raypipe.core.errors import ClusterError, StaleEpoch
 from raypipe.core.files import write_json
 from raypipe.core.home import PipelineHome
 from raypipe.monitoring.on_ray import RayMetrics
 from raypipe.pipeline import Loop, no_compute
 from raypipe.registry.store import Registry
-from raypipe.serving.canaries import Canaries
 from raypipe.serving.on_ray import Broadcast
-from raypipe.serving.pointer import Canary, Pointer
+from raypipe.serving.pointer import Pointer
 from raypipe.serving.spec import EndpointSpec
 
 NAMESPACE = "raypipe"
@@ -113,7 +111,7 @@ class EndpointRollout:
 
     def __init__(self, loop: Loop, announce: Callable[[Pointer], object]) -> None:
         self._config = loop.config
-        self._releases = replace(loop.releases, announce=announce)
+        self._canaries = EndpointCanaries(loop, announce)
 
     def watch(self, decision: str, version: str, champion: str | None) -> None:
         """See that an actor measures; raises ClusterError where Ray has no room for it."""
@@ -140,33 +138,14 @@ class EndpointRollout:
 
     def set_canary(self, canary: SetCanary, controller: int) -> int:
         """Point to a canary, see the endpoint follow, and return the epoch; raises RaypipeError."""
-        terms, n_replicas = self._config.retraining.rollout.canary, self._config.serving.replicas.max
-        if terms is None or canary.champion is None:
-            raise ServingError("retraining.rollout.canary must be set for a canary. Got none.")
-        named = Canary(
-            canary.version,
-            "",
-            canary.weight,
-            max_rows=math.ceil(canary.max_rows / n_replicas),
-            slow_ms=terms.slow_ms,
-            column=terms.sticky_column,
-            header=terms.sticky_header,
-        )
-        pointer = self._canaries(controller).put(named, canary.champion)
-        follow = follow_of(self._config)
-        if follow is not None:
-            follow(pointer)
-        return pointer.epoch
+        return self._canaries.put(canary, controller)
 
     def end(self, decision: str, controller: int) -> None:
         """Let the champion answer all, and end the actor; raises RaypipeError."""
-        self._canaries(controller).withdraw()
+        self._canaries.withdraw(controller)
         actor = _find_rollout(decision)
         if actor is not None:
             ray.kill(actor, no_restart=True)
-
-    def _canaries(self, controller: int) -> Canaries:
-        return Canaries(replace(self._releases, controller=controller))
 
 
 class RolloutActor:

@@ -34,6 +34,7 @@ class Home:
     <pipeline>/staging/<run>/       a model version in the making
     <pipeline>/scratch/             what a process has no room for in memory; gone with it
     <pipeline>/pointer.json         which version serves, with its epoch
+    <pipeline>/canaries/STEP.rows   how many rows the canary of a step was allowed to answer so far
     <pipeline>/config.json          the config by which the controller retrains
     <pipeline>/window.json          what the controller measured last
     <pipeline>/outlook.json         what would trigger a retrain next, as the controller saw it last

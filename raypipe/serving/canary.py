@@ -24,6 +24,7 @@ from raypipe.serving.golden import Timer
 from raypipe.serving.pointer import Canary
 from raypipe.serving.predictor import Predictor
 from raypipe.serving.request import Hints, RequestSchema, Row, RowError
+from raypipe.serving.row_budget import RowBudget
 from raypipe.training.compare import aligned
 
 _log = logging.getLogger("raypipe.serving")
@@ -50,20 +51,26 @@ class LoadedCanary:
     epoch: int
     predictor: Predictor
     schema: RequestSchema
+    budget: RowBudget
     n_rows: int = 0
     """Rows that it was asked."""
+    _n_taken: int = 0
+    """Rows of the budget that are this replica's, asked or not."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
-    def spend(self, n: int) -> int:
-        """Return how many of `n` rows it may still answer, which count as asked from now on."""
+    def can_spend(self) -> bool:
+        """Return whether it may be asked a row, taking some from the budget if need be."""
         with self._lock:
-            granted = max(0, min(n, self.terms.max_rows - self.n_rows))
+            if self.n_rows == self._n_taken:
+                self._n_taken += self.budget.take()
+            return self.n_rows < self._n_taken
+
+    def spend(self) -> bool:
+        """Return whether it may answer one row more, which counts as asked from now on."""
+        with self._lock:
+            granted = self.n_rows < self._n_taken
             self.n_rows += granted
             return granted
-
-    @property
-    def is_spent(self) -> bool:
-        return self.n_rows >= self.terms.max_rows
 
     def to_json(self) -> Json:
         return {"version": self.terms.version, "weight": self.terms.weight, "n_rows": self.n_rows}
@@ -107,17 +114,17 @@ def answer_split(
 
 
 def _route(canary: LoadedCanary, asked: Iterable[Asking]) -> Routed:
-    """Return the arm of each row; once the canary has spent its rows, none is in the test."""
+    """Return the arm of each row; while the canary may answer none, none is in the test."""
     roles: list[Role | None] = []
     for one in asked:
-        key = _key(canary.terms, one) if one.takes_part and not canary.is_spent else None
+        key = _key(canary.terms, one) if one.takes_part and canary.can_spend() else None
         if key is None:
             roles.append(None)
             continue
         digest = hashlib.blake2b(f"{canary.terms.version}|{key}".encode("utf-8", "replace"), digest_size=8)
         arm: Arm = "canary" if _share(digest.digest()) < canary.terms.weight else "control"
         shown = digest.hexdigest()[:8] if canary.terms.is_sticky else None
-        if arm == "canary" and not canary.spend(1):
+        if arm == "canary" and not canary.spend():
             roles.append(None)
             continue
         roles.append(Role(arm, canary.epoch, shown))

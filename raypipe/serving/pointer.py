@@ -22,12 +22,14 @@ class Canary:
     weight: float
     """The part of the rows, in (0, 1)."""
     max_rows: int
-    """How many rows each replica may give it; from there on the champion answers all."""
+    """How many rows all replicas together may give it; from there on the champion answers all."""
     slow_ms: float
     """An answer that takes longer is marked slow."""
     column: str | None = None
     """The column whose value decides who answers; a row's id where there is neither this nor a header."""
     header: str | None = None
+    budget: str = ""
+    """Names the count of the rows that were spent; those of one name spend together, whatever the epoch."""
 
     @property
     def is_sticky(self) -> bool:
@@ -46,6 +48,7 @@ class Pointer:
 
 _VERSION = re.compile(r"v[0-9]+")
 """Of anything else no folder is opened: `../x` would leave the home."""
+_BUDGET = re.compile(r"[a-z0-9_-]{0,120}")
 
 
 class DamagedPointer(ServingError):
@@ -105,6 +108,8 @@ def _canary(path: Path, value: object) -> Canary | None:
         raise _damaged(path, f"a canary with its terms ({error})", repr(value)[:80]) from error
     if not _VERSION.fullmatch(canary.version) or not 0 < canary.weight < 1:
         raise _damaged(path, "a canary with a version and a weight between 0 and 1", repr(value)[:80])
+    if not _BUDGET.fullmatch(canary.budget):
+        raise _damaged(path, "a canary with a budget named by a-z, 0-9, - and _", repr(canary.budget)[:80])
     return canary
 
 

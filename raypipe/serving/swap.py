@@ -17,9 +17,10 @@ from raypipe.core.ids import Json
 from raypipe.serving.answers import class_name
 from raypipe.serving.canary import LoadedCanary
 from raypipe.serving.golden import Timer, fastest_s, read_golden
-from raypipe.serving.pointer import Pointer, read_pointer
+from raypipe.serving.pointer import Canary, Pointer, read_pointer
 from raypipe.serving.predictor import Predictor, load_predictor
 from raypipe.serving.request import RequestSchema
+from raypipe.serving.row_budget import RowBudget
 
 RETRY_INTERVAL = timedelta(seconds=30)
 """A refused version is tried again after so long: a shared folder may show its files late."""
@@ -171,7 +172,15 @@ class VersionHolder:
             return ServedVersion(served, since)
         named = self._loaded(Pointer(terms.version, terms.manifest_sha256, pointer.epoch))
         self._in_memory = (served, named)
-        return ServedVersion(served, since, LoadedCanary(terms, pointer.epoch, named.predictor, named.schema))
+        canary = LoadedCanary(
+            terms, pointer.epoch, named.predictor, named.schema, self._budget(terms, pointer.epoch)
+        )
+        return ServedVersion(served, since, canary)
+
+    def _budget(self, terms: Canary, epoch: int) -> RowBudget:
+        """Return what holds the rows that a canary may answer, here and in other replicas."""
+        name = terms.budget or f"epoch-{epoch}"
+        return RowBudget(self._path.parent / "canaries" / f"{name}.rows", terms.max_rows)
 
     def _loaded(self, pointer: Pointer) -> LoadedVersion:
         """Load a version, unless it is in memory already as champion or canary."""

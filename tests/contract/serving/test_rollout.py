@@ -14,6 +14,7 @@ import pytest
 
 from raypipe.control.actions import SetCanary
 from raypipe.control.controller import Controller, Ports
+from raypipe.control.endpoint import canary_of
 from raypipe.control.events import Evidence, WindowScored
 from raypipe.control.ledger import read_facts
 from raypipe.control.outcome import Retrained
@@ -31,7 +32,7 @@ from raypipe.serving.canaries import Canaries
 from raypipe.serving.capture import open_capture
 from raypipe.serving.config import ServingSettings
 from raypipe.serving.endpoint import Endpoint
-from raypipe.serving.pointer import Canary, read_pointer
+from raypipe.serving.pointer import read_pointer
 from raypipe.serving.releases import Releases
 from raypipe.serving.swap import VersionHolder, load_version
 from raypipe.testing import FakeClock
@@ -145,8 +146,9 @@ class Port:
         return read_evidence(self.place.folder, decision)
 
     def set_canary(self, canary: SetCanary, controller: int) -> int:
-        named = Canary(canary.version, "", canary.weight, canary.max_rows, slow_ms=60_000)
-        return self._canaries(controller).put(named, canary.champion or "").epoch
+        terms = SETTINGS.rollout.canary
+        assert terms is not None
+        return self._canaries(controller).put(canary_of(canary, terms), canary.champion or "").epoch
 
     def end(self, decision: str, controller: int) -> None:
         self._canaries(controller).withdraw()

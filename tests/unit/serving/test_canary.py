@@ -169,6 +169,39 @@ def test_a_canary_spends_no_more_rows_than_it_has(
     assert set(told[last + 1 :]) == {None}
 
 
+@pytest.mark.parametrize("n_replicas", [1, 3])
+def test_replicas_that_start_anew_spend_no_more_rows_than_the_step_has(
+    folder: PipelineHome,
+    clock: FakeClock,
+    make_endpoint: Callable[..., Endpoint],
+    name: Callable[..., Pointer],
+    n_replicas: int,
+) -> None:
+    step: dict[str, object] = {"max_rows": 40, "weight": 0.5, "budget": "tiny-retrain-1-step-1"}
+    ids = (f"i{n}" for n in count())
+
+    def started() -> Endpoint:
+        found = make_endpoint()
+        found.versions = VersionHolder(folder.pointer, partial(load_version, folder), clock)
+        return found
+
+    def spent(replica: Endpoint, n: int) -> int:
+        found = items(replica, body(*[ROW] * n, ids=[next(ids) for _ in range(n)]))
+        by_canary = sum("version" in item for item in found)
+        assert canary_of(replica).n_rows == by_canary
+        return by_canary
+
+    n_spent = 0
+    for n_starts in range(12):
+        if n_starts in (0, 6):
+            name(**step)  # The second time under another epoch, as after a crash.
+        n_spent += sum(spent(replica, 4) for replica in [started() for _ in range(n_replicas)])
+    last = started()
+    n_spent += spent(last, 400)
+    assert canary_of(last).budget.is_empty
+    assert 20 <= n_spent <= 40
+
+
 def test_slow_answers_are_marked_in_both_arms(
     versions: VersionHolder, capture: object, clock: FakeClock, name: Callable[..., Pointer]
 ) -> None:
