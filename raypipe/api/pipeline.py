@@ -146,7 +146,11 @@ class Pipeline:
 
             self._progress(Step("serve", "starting the endpoint"))
             deploy(endpoint_spec(self.config))
-            start_committer(self.config.folder, self.config.serving.capture.commit_interval_s)
+            start_committer(
+                self.config.folder,
+                self.config.serving.capture.commit_interval_s,
+                self.registry.next_epoch(self.config.name),
+            )
             start_controller(self.config, connection.dashboard_url)
         return self._deployed()
 

@@ -5,8 +5,9 @@ app transaction); an fsync of data, log entry and folders; only then the segment
 after a crash reads that number with the handle that it commits with, leaves out what is there already, and
 makes it durable before it deletes anything.
 
-One committer at a time holds a lock. Should a lock be lost, each commit also carries the committer's epoch,
-so that of two the one that does not know of the other's commit is refused.
+One committer at a time holds a lock. Should a lock be lost, each commit also carries the epoch of its round,
+so that of two the one that does not know of the other's commit is refused. One that goes on from round to
+round, as the actor does, has an epoch of its own besides, and is refused once a newer one is there.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -38,6 +40,7 @@ from raypipe.data.frames import read_frames
 from raypipe.data.locks import try_lock
 from raypipe.data.small_files import merge_small
 from raypipe.data.table import Write, commit, open_table, read_version, remove_torn, settle, table_exists
+from raypipe.data.tenure import check_newest, take_over
 from raypipe.data.wal import LOCK, OPEN, SEALED
 
 LEASE = "committer.lock"
@@ -101,19 +104,22 @@ class _Read:
 
 @dataclass
 class _Turn:
-    """A committer's epoch, and the one that it expects in each table: the last before it, then its own."""
+    """A round's epoch, and the one that it expects in each table: the last before it, then its own."""
 
     epoch: int
     expected: dict[Path, int]
+    still_newest: Callable[[], None]
+    """Raises StaleEpoch once a newer committer has taken over."""
 
     @classmethod
-    def next(cls, paths: Sequence[Path]) -> _Turn:
+    def next(cls, paths: Sequence[Path], still_newest: Callable[[], None]) -> _Turn:
         """Return the turn after the last one that the tables know of."""
         found = {path: _epoch_in(DeltaTable(str(path))) if table_exists(path) else 0 for path in paths}
-        return cls(1 + max(found.values()), found)
+        return cls(1 + max(found.values()), found, still_newest)
 
     def check(self, path: Path, table: DeltaTable) -> None:
         """Raise StorageError where another committer has written to a table since this turn began."""
+        self.still_newest()
         found, expected = _epoch_in(table), self.expected[path]
         if found != expected:
             raise StorageError(
@@ -128,12 +134,14 @@ def commit_once(
     clock: Clock = _CLOCK,
     batch_bytes: int = BATCH_BYTES,
     compact_files: int = COMPACT_FILES,
+    epoch: int | None = None,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> CommitReport:
     """Move all sealed segments, and those of writers that have died, to the tables; raises StorageError.
 
-    Where a table has more than `compact_files` small files, they are merged. `on_step` hears of each step
-    once it is done.
+    `epoch` is that of the committer that goes on from round to round, None for a person's command: raises
+    StaleEpoch where a newer one has taken over. Where a table has more than `compact_files` small files, they
+    are merged. `on_step` hears of each step once it is done.
     """
     with storage_errors(folder.wal):
         make_durable_folder(folder.wal)
@@ -141,7 +149,8 @@ def commit_once(
         if lease is None:
             return CommitReport(is_busy=True)
         try:
-            report = _commit_all(folder, batch_bytes, on_step)
+            take_over(folder.wal, epoch)
+            report = _commit_all(folder, batch_bytes, partial(check_newest, folder.wal, epoch), on_step)
             if report.n_segments:
                 _merge_small(folder, clock, compact_files, on_step)
             return report
@@ -170,7 +179,12 @@ def read_labels(
     return _read_all(folder.labels, label_schema(), None, since, until)
 
 
-def _commit_all(folder: PipelineHome, batch_bytes: int, on_step: Callable[[str], None]) -> CommitReport:
+def _commit_all(
+    folder: PipelineHome,
+    batch_bytes: int,
+    still_newest: Callable[[], None],
+    on_step: Callable[[str], None],
+) -> CommitReport:
     report = CommitReport()
     dead = _seal_of_the_dead(folder.wal)
     on_step("sealed")
@@ -179,7 +193,7 @@ def _commit_all(folder: PipelineHome, batch_bytes: int, on_step: Callable[[str],
         remove_torn(path)
     batches = list(_batches(_pending(folder.wal), batch_bytes))
     if batches:
-        turn = _Turn.next((folder.predictions, folder.labels))
+        turn = _Turn.next((folder.predictions, folder.labels), still_newest)
         for batch in batches:
             report += _move(folder, turn, batch, on_step)
     for stream in dead:

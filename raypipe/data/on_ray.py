@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
 
-from raypipe.core.errors import ClusterError
+from raypipe.core.errors import ClusterError, StaleEpoch
 from raypipe.core.home import PipelineHome
 from raypipe.data.committer import CommitReport, commit_once
 
@@ -19,19 +20,25 @@ _STOP_S = 60.0
 
 @dataclass(frozen=True)
 class CommitterStatus:
-    """What a committer has done since its process started; `problem` is what the last round failed with."""
+    """What a committer has done since its process started; `problem` is what the last round failed with.
+
+    One that `is_replaced` by a newer one does nothing more.
+    """
 
     n_rounds: int
     moved: CommitReport
     problem: str | None
+    is_replaced: bool = False
 
 
 class CommitLoop:
-    """Commits every `interval_s` seconds in a thread of its own."""
+    """Commits every `interval_s` seconds in a thread of its own, until a committer of a newer epoch does."""
 
-    def __init__(self, folder: PipelineHome, interval_s: float) -> None:
+    def __init__(self, folder: PipelineHome, interval_s: float, epoch: int | None = None) -> None:
         self._folder = folder
         self._interval_s = interval_s
+        self._epoch = epoch
+        self._is_replaced = False
         self._moved = CommitReport()
         self._n_rounds = 0
         self._problem: str | None = None
@@ -44,27 +51,31 @@ class CommitLoop:
         self._thread.start()
 
     def flush(self) -> CommitReport:
-        """Commit now, and return what this moved."""
+        """Commit now, and return what this moved; raises StaleEpoch where a newer committer is there."""
         with self._turn:
-            report = commit_once(self._folder)
+            report = commit_once(self._folder, epoch=self._epoch)
             self._moved += report
             self._n_rounds += 1
             return report
 
     def status(self) -> CommitterStatus:
         """Return what has been done so far."""
-        return CommitterStatus(self._n_rounds, self._moved, self._problem)
+        return CommitterStatus(self._n_rounds, self._moved, self._problem, self._is_replaced)
 
     def stop(self) -> None:
         """End the thread after its round, and commit what is there."""
         self._stop.set()
         self._thread.join()
-        self.flush()
+        if not self._is_replaced:
+            self.flush()
 
     def _run(self) -> None:
         while not self._stop.wait(self._interval_s):
             try:
                 self.flush()
+            except StaleEpoch as error:
+                self._problem, self._is_replaced = str(error), True
+                return
             except Exception as error:  # noqa: BLE001  the loop must outlive any one round; status() says why
                 self._problem = f"{type(error).__name__}: {error}"
             else:
@@ -74,8 +85,8 @@ class CommitLoop:
 class _CommitterActor(CommitLoop):
     """A loop that starts with its process, so that one that Ray restarted goes on by itself."""
 
-    def __init__(self, root: str, name: str, interval_s: float) -> None:
-        super().__init__(PipelineHome(Path(root), name), interval_s)
+    def __init__(self, root: str, name: str, interval_s: float, epoch: int) -> None:
+        super().__init__(PipelineHome(Path(root), name), interval_s, epoch)
         self.start()
 
 
@@ -84,11 +95,35 @@ def committer_name(pipeline: str) -> str:
     return f"raypipe-committer-{pipeline}"
 
 
-def start_committer(folder: PipelineHome, interval_s: float) -> None:
+def start_committer(folder: PipelineHome, interval_s: float, epoch: int) -> None:
     """Start a pipeline's committer, or find the one that runs; return once it answers.
 
-    Ray must have been started or joined, and its session must outlive the caller for the actor to do so.
+    `epoch` is newer than those of all committers before; one that Ray restarts keeps its own, so that a
+    cluster that was replaced stays so. Ray must have been started or joined, and its session must outlive the
+    caller for the actor to do so.
     """
+    actor = _started(folder, interval_s, epoch)
+    if ray.get(actor.status.remote()).is_replaced:
+        _end(actor, folder.name)
+        ray.get(_started(folder, interval_s, epoch).status.remote())
+
+
+def _end(actor: Any, pipeline: str) -> None:
+    """Kill a committer, and wait until its name is free; raises ClusterError."""
+    ray.kill(actor, no_restart=True)
+    deadline = time.monotonic() + _STOP_S
+    while time.monotonic() < deadline:
+        try:
+            _find(pipeline)
+        except ClusterError:
+            return
+        time.sleep(0.05)
+    raise ClusterError(
+        f"the old committer of {pipeline} did not end within {_STOP_S:g} s; run `raypipe down`."
+    )
+
+
+def _started(folder: PipelineHome, interval_s: float, epoch: int) -> Any:
     options = {
         "name": committer_name(folder.name),
         "namespace": NAMESPACE,
@@ -98,8 +133,8 @@ def start_committer(folder: PipelineHome, interval_s: float) -> None:
         "max_restarts": -1,
         "max_concurrency": 4,
     }
-    actor = ray.remote(_CommitterActor).options(**options).remote(str(folder.root), folder.name, interval_s)
-    ray.get(actor.status.remote())
+    made = ray.remote(_CommitterActor).options(**options)
+    return made.remote(str(folder.root), folder.name, interval_s, epoch)
 
 
 def flush_committer(pipeline: str) -> CommitReport:

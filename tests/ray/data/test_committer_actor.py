@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from raypipe.core.clock import SystemClock
-from raypipe.core.errors import ClusterError
+from raypipe.core.errors import ClusterError, StaleEpoch
 from raypipe.core.home import Home, PipelineHome
 from raypipe.data.captured import PredictionRecord, encode
-from raypipe.data.committer import read_predictions
+from raypipe.data.committer import commit_once, read_predictions
 from raypipe.data.on_ray import (
     NAMESPACE,
     committer_name,
@@ -56,7 +56,7 @@ def wait_for(folder: PipelineHome, expected: list[str]) -> None:
 
 def test_it_commits_by_itself_and_when_told(folder: PipelineHome) -> None:
     capture(folder, "a")
-    start_committer(folder, interval_s=0.05)
+    start_committer(folder, interval_s=0.05, epoch=1)
     wait_for(folder, ["a"])
     capture(folder, "b")
     flush_committer(folder.name)
@@ -67,14 +67,14 @@ def test_it_commits_by_itself_and_when_told(folder: PipelineHome) -> None:
 
 
 def test_starting_twice_finds_the_one_that_runs(folder: PipelineHome) -> None:
-    start_committer(folder, interval_s=3600)
+    start_committer(folder, interval_s=3600, epoch=1)
     flush_committer(folder.name)
-    start_committer(folder, interval_s=3600)
+    start_committer(folder, interval_s=3600, epoch=1)
     assert committer_status(folder.name).n_rounds == 1
 
 
 def test_stopping_commits_what_is_left(folder: PipelineHome) -> None:
-    start_committer(folder, interval_s=3600)
+    start_committer(folder, interval_s=3600, epoch=1)
     capture(folder, "a")
     assert stop_committer(folder.name)
     assert ids(folder) == ["a"]
@@ -89,8 +89,24 @@ def test_a_killed_committer_comes_back_and_goes_on(folder: PipelineHome) -> None
     def process_id(committer: object) -> int:
         return os.getpid()
 
-    start_committer(folder, interval_s=0.05)
+    start_committer(folder, interval_s=0.05, epoch=1)
     actor = ray.get_actor(committer_name(folder.name), namespace=NAMESPACE)
     os.kill(ray.get(actor.__ray_call__.remote(process_id)), signal.SIGKILL)
     capture(folder, "after")
     wait_for(folder, ["after"])
+
+
+def test_one_that_another_replaced_ends_and_is_made_anew_when_started(folder: PipelineHome) -> None:
+    start_committer(folder, interval_s=0.05, epoch=1)
+    commit_once(folder, epoch=2)
+    for _ in range(200):
+        if committer_status(folder.name).is_replaced:
+            break
+        time.sleep(0.05)
+    capture(folder, "a")
+    with pytest.raises(StaleEpoch, match=r"has epoch 2\. Got a write of the one with 1"):
+        flush_committer(folder.name)
+    assert ids(folder) == []
+    start_committer(folder, interval_s=0.05, epoch=3)
+    wait_for(folder, ["a"])
+    assert not committer_status(folder.name).is_replaced

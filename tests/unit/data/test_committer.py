@@ -7,14 +7,22 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
-from raypipe.core.errors import StorageError
+from raypipe.core.errors import StaleEpoch, StorageError
 from raypipe.core.home import Home, PipelineHome
 from raypipe.data import committer
 from raypipe.data.captured import LabelRecord, PredictionRecord, encode
-from raypipe.data.committer import COMMITTER, LEASE, RETENTION, commit_once, read_labels, read_predictions
+from raypipe.data.committer import (
+    COMMITTER,
+    LEASE,
+    RETENTION,
+    commit_once,
+    read_labels,
+    read_predictions,
+)
 from raypipe.data.frames import frame
 from raypipe.data.locks import try_lock
 from raypipe.data.table import open_table
+from raypipe.data.tenure import NEWEST
 from raypipe.data.wal import WalWriter
 from raypipe.testing import FakeClock
 
@@ -306,6 +314,53 @@ def test_a_committer_that_another_overtook_is_refused_at_the_commit_itself(
     with pytest.raises(StorageError, match="written by another process at the same time"):
         commit_once(folder)
     assert ids(folder) == EXPECTED
+
+
+def test_a_committer_writes_nothing_more_once_a_newer_one_has_taken_over(folder: PipelineHome) -> None:
+    log = writer(folder)
+    log.append(prediction(1))
+    log.seal()
+    assert commit_once(folder, epoch=3).n_predictions == 1
+    assert commit_once(folder, epoch=5) == commit_once(folder, epoch=5)  # Nothing to move, but it is there.
+    log.append(prediction(2))
+    log.seal()
+    for _ in range(2):
+        with pytest.raises(StaleEpoch, match=r"of .* has epoch 5\. Got a write of the one with 3"):
+            commit_once(folder, epoch=3)
+    assert ids(folder)[0] == ["p1"]
+    assert commit_once(folder).n_predictions == 1  # A person's command is no committer that goes on.
+    log.append(prediction(3))
+    log.seal()
+    assert commit_once(folder, epoch=5).n_predictions == 1
+    assert ids(folder)[0] == ["p1", "p2", "p3"]
+    log.close()
+
+
+@pytest.mark.usefixtures("no_lease")
+@pytest.mark.parametrize("at", ["sealed", "predictions committed"])
+def test_a_committer_that_was_stopped_in_its_round_is_refused_at_its_next_commit(
+    folder: PipelineHome, at: str
+) -> None:
+    fill(folder)
+    (folder.wal / NEWEST).write_text("3")
+
+    def stopped(step: str) -> None:
+        if step == at:
+            (folder.wal / NEWEST).write_text("4")  # The newer one has begun, and has moved nothing yet.
+
+    with pytest.raises(StaleEpoch, match="has epoch 4"):
+        commit_once(folder, epoch=3, on_step=stopped)
+    assert len(ids(folder)[0]) == (0 if at == "sealed" else 3)
+    assert ids(folder)[1] == []
+    commit_once(folder, epoch=4)
+    assert ids(folder) == EXPECTED
+
+
+def test_an_epoch_that_cannot_be_read_is_told(folder: PipelineHome) -> None:
+    fill(folder)
+    (folder.wal / NEWEST).write_text("four")
+    with pytest.raises(StorageError, match="must hold a whole number"):
+        commit_once(folder, epoch=4)
 
 
 def test_what_a_dead_committer_committed_is_durable_before_its_segments_go(
