@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast, get_args
 
 import msgspec
 
+from raypipe.control.expected_cost import ExpectedCost
 from raypipe.control.happening import Happening, Measured, Verdict
 from raypipe.control.rollout_events import (
     CanaryJudged,
@@ -31,11 +32,12 @@ from raypipe.control.rollout_events import (
 )
 from raypipe.core.errors import RegistryError
 from raypipe.core.ids import Json
+from raypipe.monitoring.decay import Decay
 
 if TYPE_CHECKING:
     from raypipe.control.rollout_evidence import RolloutEvidence
 
-Trigger = Literal["hand", "quality", "harm", "labels", "drift", "schedule"]
+Trigger = Literal["hand", "quality", "harm", "labels", "drift", "schedule", "cost"]
 POLICY = "policy"
 """Who approves or rejects where no person did."""
 
@@ -98,6 +100,7 @@ class Evidence(Measured):
     scheduled_for: datetime | None = None
     by: str | None = None
     note: str = ""
+    cost: ExpectedCost | None = None
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,8 @@ class WindowScored(Happening):
     drifted: tuple[str, ...] = ()
     harm: Harm | None = None
     """None while there is no evidence of harm that counts."""
+    decay: Decay | None = None
+    """None while too few labels tell of it."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from raypipe.control.expected_cost import expected_cost
 from raypipe.control.state import State, Watching, cap_reached, rested, rests_until
 from raypipe.control.traffic import read_window
 from raypipe.core.clock import Clock
@@ -60,6 +61,7 @@ def outlook(
         (
             *_quality(own, settings.triggers),
             *_harm(own, settings.triggers),
+            *_cost(state, own, settings.triggers),
             *_labels(state, own, settings.triggers),
             *_drift(own, settings.triggers),
             *_schedule(state),
@@ -126,6 +128,17 @@ def _harm(window: WindowReport | None, triggers: TriggerSettings) -> Iterator[Ne
         yield Nearness("harm to a slice", "alert", nearest.nearness, f"nearest: {nearest.of}")
 
 
+def _cost(state: State, window: WindowReport | None, triggers: TriggerSettings) -> Iterator[Nearness]:
+    if triggers.cost is None:
+        return
+    decay = window.signals.decay if window is not None and window.signals is not None else None
+    if decay is None:
+        yield Nearness("cost", "retrain", None, "too few labels have matured yet")
+        return
+    found = expected_cost(decay, triggers.cost, state.n_unhelpful)
+    yield Nearness("cost", "retrain", min(1.0, found.at_stake / found.needed), found.text)
+
+
 def _labels(state: State, window: WindowReport | None, triggers: TriggerSettings) -> Iterator[Nearness]:
     wanted = triggers.new_labels
     if wanted is not None:
@@ -167,4 +180,4 @@ def _held_by(
         yield f"the day has had its {settings.max_per_day} retrains"
     n_new = 0 if window is None else max(0, window.n_labels - state.n_labels)
     if n_new < settings.warm_up_labels:
-        yield f"warm-up: {n_new:,} of {settings.warm_up_labels:,} labels, for quality, harm and drift"
+        yield f"warm-up: {n_new:,} of {settings.warm_up_labels:,} labels, for quality, harm, cost and drift"

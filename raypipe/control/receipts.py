@@ -179,6 +179,8 @@ def _why(receipt: Receipt) -> str:
         case "harm":
             found = seen.harm
             return f"harm of {receipt.champion}: {'' if found is None else harm_text(found)}"
+        case "cost":
+            return f"the cost of keeping {receipt.champion}"
         case "labels":
             return f"{seen.n_new_labels} new labels"
         case "drift":
@@ -194,6 +196,8 @@ def _evidence_line(seen: Evidence) -> str:
         parts.append(f"live {seen.quality.metric} {score} on {seen.quality.n_labels} labels")
     if seen.harm is not None:
         parts.append(f"harm: {harm_text(seen.harm)} on {seen.harm.n_labels} labels")
+    if seen.cost is not None:
+        parts.append(f"cost: {seen.cost.text}, so {seen.cost.gain:.4g} is saved")
     if seen.drifted:
         parts.append(f"drifted: {', '.join(seen.drifted)}")
     if seen.n_labels is not None:

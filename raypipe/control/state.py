@@ -8,11 +8,10 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from raypipe.control.events import AlertRaised, Evidence, RetrainRequested, Trigger
-from raypipe.policy.config import RetrainingSettings
+from raypipe.policy.config import MAX_DOUBLINGS, RetrainingSettings
 
 N_REMEMBERED = 100
 """Keys of alerts, and requests, that are remembered, so that the state stays small."""
-MAX_DOUBLINGS = 6
 DAY = timedelta(days=1)
 
 

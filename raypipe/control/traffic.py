@@ -107,7 +107,13 @@ def nth_version(version: str) -> int:
 def scored(report: WindowReport) -> WindowScored:
     """Return what the controller decides on, from a window's report."""
     return WindowScored(
-        report.at, report.version, report.n_labels, _quality(report), report.drifted, _harm(report)
+        report.at,
+        report.version,
+        report.n_labels,
+        _quality(report),
+        report.drifted,
+        _harm(report),
+        None if report.signals is None else report.signals.decay,
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TypeAlias
 
 from raypipe.control.events import Evidence, Observation, Ticked, Trigger, WindowScored
+from raypipe.control.expected_cost import expected_cost
 from raypipe.control.state import State
 from raypipe.policy.config import RetrainingSettings
 from raypipe.policy.cron import next_time
@@ -27,6 +29,7 @@ def due(state: State, seen: Observation, settings: RetrainingSettings) -> Due | 
         for one in (
             _by_quality(state, seen, settings),
             _by_harm(state, seen, settings),
+            _by_cost(state, seen, settings),
             _by_labels(state, seen, settings),
             _by_drift(state, seen, settings),
             _by_schedule(state, seen),
@@ -58,6 +61,17 @@ def _by_harm(state: State, seen: Observation, settings: RetrainingSettings) -> D
     if seen.harm is None or seen.harm.slices or not _warm(state, seen, settings):
         return None
     return "harm", _evidence(state, seen, settings.triggers.quality_bound)
+
+
+def _by_cost(state: State, seen: Observation, settings: RetrainingSettings) -> Due | None:
+    prices = settings.triggers.cost
+    if prices is None or not isinstance(seen, WindowScored) or not _warm(state, seen, settings):
+        return None
+    if seen.decay is None:
+        return None
+    found = expected_cost(seen.decay, prices, state.n_unhelpful)
+    evidence = _evidence(state, seen, settings.triggers.quality_bound)
+    return ("cost", replace(evidence, cost=found)) if found.asks else None
 
 
 def _by_drift(state: State, seen: Observation, settings: RetrainingSettings) -> Due | None:

@@ -5,7 +5,7 @@ Of equal times, the row that was read later is the later; `seq` counts rows as t
 
 from __future__ import annotations
 
-FORMAT = 3
+FORMAT = 4
 """Of the tables below: a file of another format is folded anew."""
 STREAMS = ("predictions", "labels")
 _NAMES = ("numbers", "versions", "newest", "labels", "known", "lives")

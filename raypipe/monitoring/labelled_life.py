@@ -19,6 +19,7 @@ from raypipe.core.ids import Json
 from raypipe.monitoring.graded import Graded
 from raypipe.monitoring.harm import Budget, HarmState, Release
 from raypipe.stats.bets import Bets
+from raypipe.stats.course import Course
 from raypipe.stats.delays import DelayCurve
 
 MATURE_RATIO = 0.95
@@ -72,6 +73,8 @@ class LabelledLife:
     mature_after_s: float | None = None
     """The age at which the newest cohort was taken."""
     shown: tuple[TakenCohort, ...] = ()
+    course: Course = field(default_factory=Course)
+    """How the loss went, cohort by cohort, coarser the longer ago."""
 
     @property
     def n_cohorts(self) -> int:
@@ -99,6 +102,7 @@ class LabelledLife:
             n_answers=self.n_answers + n_answers,
             mature_after_s=after_s,
             shown=(*self.shown, one)[-N_SHOWN:],
+            course=self.course.after(n_answers),
         )
 
     def counted(self, changes: Iterable[Change], releases: Mapping[Slice | None, Release]) -> LabelledLife:
@@ -127,6 +131,7 @@ class LabelledLife:
                 else one
                 for one in self.shown
             ),
+            course=self.course.with_more(number, n, total),
         )
 
     @property
@@ -149,6 +154,7 @@ class LabelledLife:
                 [one.number, one.last_at_s, one.n_answers, one.n_labelled, one.total_loss]
                 for one in self.shown
             ],
+            "course": self.course.to_json(),
         }
 
     @classmethod
@@ -163,6 +169,7 @@ class LabelledLife:
                 "total_loss": float(total_loss),
                 "mature_after_s": float() | None as mature_after_s,
                 "shown": [*shown],
+                "course": course,
             }:
                 return cls(
                     HarmState.from_json(harm),
@@ -172,6 +179,7 @@ class LabelledLife:
                     total_loss,
                     mature_after_s,
                     tuple(map(_cohort, shown)),
+                    Course.from_json(course),
                 )
             case _:
                 raise SchemaError(f"A life of labels must have harm, slices, sums. Got {value!r:.200}.")

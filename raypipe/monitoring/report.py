@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from raypipe.core.ids import Json
+from raypipe.monitoring.decay import Decay
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,8 @@ class Signals:
     units: tuple[UnitChange, ...] = ()
     joint: JointEvidence | None = None
     """None before the first few thousand rows."""
+    decay: Decay | None = None
+    """None while too few labels tell of it."""
 
 
 @dataclass(frozen=True)

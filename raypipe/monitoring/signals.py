@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from raypipe.monitoring.config import MonitoringSettings
+from raypipe.monitoring.decay import Decay, decay
 from raypipe.monitoring.harm import Budget, HarmState, Release, harm
 from raypipe.monitoring.labelled_life import LabelledLife, Slice, budget_share
 from raypipe.monitoring.life import NOTHING_KNOWN
@@ -71,6 +72,7 @@ def signals(
         estimated=_estimated(watch, newest, lives.labels.mature_after_s, now),
         units=_units(watch, newest, [one.column for one in found if one.drifted]),
         joint=_joint(watch, lives.counts.n_rows, newest, settings, looked),
+        decay=_decay(lives, releases[None]) if releases else None,
     )
 
 
@@ -117,6 +119,10 @@ def _slices(
         for one, is_harmed in zip(found, harmed, strict=True)
         if one.n_labels
     )
+
+
+def _decay(lives: Lives, release: Release) -> Decay | None:
+    return decay(lives.labels.course, lives.n_answers, release.mean, release.bound)
 
 
 def _matured(labels: LabelledLife, delays: DelayCurve) -> Matured:

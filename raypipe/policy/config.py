@@ -14,6 +14,17 @@ from raypipe.policy.rollout import RolloutSettings
 Mode = Literal["auto", "approve", "manual"]
 Response = Literal["off", "alert", "retrain"]
 DAY_S = 86_400.0
+MAX_DOUBLINGS = 6
+"""A rest, or what another retrain must be worth, is doubled so often at most."""
+
+
+class CostSettings(Settings):
+    """Two prices, in any unit that is the same for both."""
+
+    loss: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    """What an answer costs whose loss is 1: a wrong class, or an error larger than any at release."""
+    retrain: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    """What a retrain costs, all in all."""
 
 
 class TriggerSettings(Settings):
@@ -27,6 +38,8 @@ class TriggerSettings(Settings):
     """A bound on live quality, lower or upper as the metric asks, that the whole 95% interval is beyond."""
     harm: Response = "retrain"
     """What follows when matured labels show that answers are surely worse than at release."""
+    cost: CostSettings | None = None
+    """Ask once it costs more to keep the version than to retrain, by matured labels at these prices."""
     drift: Response = "alert"
     """What follows when an input's values drift: drift alone need not do harm."""
     need: Literal["any", "all"] | Annotated[int, Field(ge=1)] = "any"
@@ -36,7 +49,7 @@ class TriggerSettings(Settings):
     @property
     def n_set(self) -> int:
         """How many of them can ask."""
-        given = (self.schedule, self.new_labels, self.quality_bound)
+        given = (self.schedule, self.new_labels, self.quality_bound, self.cost)
         asking = (self.harm, self.drift)
         return sum(one is not None for one in given) + sum(one == "retrain" for one in asking)
 
@@ -109,7 +122,7 @@ class RetrainingSettings(Settings):
     """`auto` retrains and promotes, `approve` asks before it promotes, `manual` does neither unasked."""
     triggers: TriggerSettings = TriggerSettings()
     warm_up_labels: Annotated[int, Field(ge=0)] = 200
-    """Labels since the last retrain that quality or drift need before they ask for another."""
+    """Labels since the last retrain that quality, harm, cost or drift need before they ask for another."""
     cool_down_s: Annotated[float, Field(ge=0)] = 60.0
     """Rest after a retrain's verdict; doubled by each failure in a row, and by each retrain in a row that did
     not help but the first, up to 64 times."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from raypipe.monitoring.decay import Decay
 from raypipe.monitoring.report import (
     Cohort,
     ColumnEvidence,
@@ -31,4 +32,5 @@ def some_signals() -> Signals:
         estimated=EstimatedQuality("error", 0.11, 0.09, 0.13, "estimated", 1_200, 0, 0.12),
         units=(UnitChange("age", 12.0),),
         joint=JointEvidence(1, 0.6, 0.001, 0.025),
+        decay=Decay(1_000, 0.1, 20.0, 200, 0.2, 0.1, 70.0, 10.0),
     )

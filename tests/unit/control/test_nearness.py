@@ -47,6 +47,13 @@ def test_every_trigger_says_how_far_it_is() -> None:
     assert found["schedule"].text == "at 2026-01-01 13:00 UTC"
 
 
+def test_the_cost_of_keeping_a_version_is_told_at_its_prices() -> None:
+    found = near(cost={"loss": 0.5, "retrain": 70})["cost"]
+    assert (found.leads_to, found.ratio) == ("retrain", 0.5)
+    assert "0.2 of the last 200 of 1,000 rows, 0.1 before, 0.1 at release" in found.text
+    assert near(replace(WINDOW, signals=None), cost={"loss": 1, "retrain": 1})["cost"].ratio is None
+
+
 def test_quality_beyond_its_bound_is_all_of_the_way() -> None:
     worse = replace(WINDOW, quality=replace(QUALITY, value=0.8, low=0.78, high=0.82))
     assert (near(worse)["quality"].ratio, "beyond" in near(worse)["quality"].text) == (1.0, True)

@@ -27,9 +27,13 @@ from raypipe.control.events import (
     RetrainSucceeded,
     RetrainTimedOut,
     Trigger,
+    from_json,
+    to_json,
 )
+from raypipe.control.expected_cost import ExpectedCost
 from raypipe.control.receipts import find, receipts, render
 from raypipe.core.ids import canonical_json
+from raypipe.monitoring.decay import Decay
 
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 D = "flights-retrain-1"
@@ -117,12 +121,23 @@ def test_found_by_decision_and_by_version() -> None:
     assert find(made, "v2") == made[0]
 
 
+COST = ExpectedCost(Decay(1_000, 0.1, 20.0, 200, 0.2, 0.1, 70.0, 10.0), loss=0.5, retrain=20.0)
+
+
+def test_the_cost_of_staying_is_told_with_what_is_expected_to_be_saved() -> None:
+    decided = RetrainDecided(AT, D, "cost", Evidence(cost=COST), "v1")
+    assert from_json("retrain_decided", json.loads(canonical_json(to_json(decided)))) == decided
+    [receipt] = receipts((STARTED, decided), "flights")
+    assert "a retrain is worth 35 and costs 20, so 15 is saved" in render(receipt)[2]
+
+
 @pytest.mark.parametrize(
     ("trigger", "evidence", "said"),
     [
         ("hand", Evidence(by="ann", note="new fares"), "by ann: new fares"),
         ("labels", Evidence(n_new_labels=50), "50 new labels"),
         ("drift", Evidence(drifted=("a", "b")), "drift of a, b"),
+        ("cost", Evidence(cost=COST), "the cost of keeping v1"),
         ("schedule", Evidence(scheduled_for=AT), "the schedule, for 2026-01-01 12:00 UTC"),
     ],
 )

@@ -50,6 +50,7 @@ from raypipe.control.happening import Verdict
 from raypipe.control.ledger import fold_facts
 from raypipe.control.state import AwaitingApproval, Gating, Promoting, Retraining, State, Watching
 from raypipe.control.step import resume, step
+from raypipe.monitoring.decay import Decay
 from raypipe.policy.config import RetrainingSettings
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -294,6 +295,45 @@ def test_the_budget_of_cpu_seconds_holds_for_a_day() -> None:
     assert isinstance(live.tick(60, 30)[0], SubmitRetrain)
     live.trained().judged("fail")
     assert len(live.tick(86_400, 50)) == 1
+
+
+def wear(live: Live, marginal: float, n_labels: int = 500) -> list[Action]:
+    """Return what follows where the champion's decay comes to that loss."""
+    seen = Decay(9_000, 0.1, 30.0, 1_000, 0.2, 0.1, marginal, 0.0)
+    return live.tell(WindowScored(live.now, live.state.champion or "", n_labels, decay=seen))
+
+
+def test_a_version_is_kept_until_its_loss_is_worth_a_retrain() -> None:
+    live = Live({"triggers": {"cost": {"loss": 0.5, "retrain": 40}}, "cool_down_s": 0})
+    assert wear(live, 79.9) == []
+    assert wear(live, 80.0, n_labels=199) == [], "warm-up"
+    [submit] = wear(live, 90.0)
+    assert isinstance(submit, SubmitRetrain)
+    assert submit.reason == "cost" and submit.evidence.cost is not None
+    found = submit.evidence.cost
+    assert (found.at_stake, found.needed, found.gain) == (45.0, 40.0, 5.0)
+    assert "a retrain is worth 45 and costs 40" in found.text
+
+
+def test_what_a_retrain_must_be_worth_doubles_with_each_that_did_not_help() -> None:
+    live = Live({"triggers": {"cost": {"loss": 1, "retrain": 100}}, "cool_down_s": 0})
+    for n, needed in enumerate((100, 200, 400), start=1):
+        assert wear(live, needed - 1, 1_000 * n) == []
+        assert len(wear(live, needed, 1_000 * n)) == 1
+        live.trained().judged("inconclusive")
+    live.tell(RetrainRequested(live.now, "ann"))
+    live.tick()
+    live.trained().judged("pass")
+    live.tell(Promoted(live.now, live.decision, "v2", 9, controller=EPOCH))
+    assert len(wear(live, 100, 9_000)) == 1
+
+
+def test_cost_counts_among_the_triggers_that_are_needed() -> None:
+    triggers = {"cost": {"loss": 1, "retrain": 50}, "new_labels": 400, "harm": "off", "need": "all"}
+    live = Live({"triggers": triggers})
+    assert wear(live, 60, n_labels=399) == []
+    assert wear(live, 49, n_labels=400) == []
+    assert len(wear(live, 60, n_labels=400)) == 1
 
 
 @pytest.mark.parametrize(("need", "alone", "two"), [("any", 1, 1), (2, 0, 1), ("all", 0, 0)])
