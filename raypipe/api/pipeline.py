@@ -29,6 +29,8 @@ from raypipe.training.trials import Trials
 if TYPE_CHECKING:
     import pandas as pd
 
+    from raypipe.backtest.result import BacktestResult
+    from raypipe.backtest.settings import BacktestSettings
     from raypipe.data.versions import DataVersion
     from raypipe.runtime.connection import Connection
     from raypipe.runtime.state import Cluster
@@ -205,6 +207,17 @@ class Pipeline:
         found = Place(place) if isinstance(place, str) else place
         job = job_of(self.config, self.registry, found, version, keep)
         return score_to_folder(self.config, job, Path(to), on=on, progress=self._progress)
+
+    def backtest(self, settings: BacktestSettings | None = None) -> BacktestResult:
+        """Play the newer rows offline under the config's policy and others, and price each; needs no Ray.
+
+        Registers nothing. Raises ConfigError where the config names no event time, DataError where rows are
+        too few.
+        """
+        from raypipe.backtest.run import backtest
+        from raypipe.backtest.settings import BacktestSettings
+
+        return backtest(self.config, settings or BacktestSettings(), self._progress)
 
     def export(self, version: str, to: str | Path, *, with_onnx: bool = False) -> Exported:
         """Write a version into a new folder that answers without Ray, proven on known rows.

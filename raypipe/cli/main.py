@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from raypipe.cli import (
+    backtest,
     check,
     data,
     decisions,
@@ -39,7 +40,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (project, sources, ingest, work, submit, endpoint, score, decisions, lineage, doctor):
+for commands in (
+    project,
+    sources,
+    ingest,
+    work,
+    submit,
+    endpoint,
+    score,
+    decisions,
+    lineage,
+    backtest,
+    doctor,
+):
     commands.add_to(app)
 app.add_typer(data.app, name="data")
 app.add_typer(check.app, name="contract")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from raypipe.cli.backtest import moment
 from raypipe.cli.output import ConfigArgument, JsonOption, emit, interruptible, table
 from raypipe.cli.progress import shown
-from raypipe.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from raypipe.api.replay.plan import ReplaySettings
@@ -55,7 +54,7 @@ def replay(
     from raypipe.api.replay.plan import ReplaySettings
 
     settings = ReplaySettings(
-        start=None if start is None else _moment(start),
+        start=None if start is None else moment(start),
         share=share,
         rows_per_s=rows_per_s,
         retraining_rows_per_s=retraining_rows_per_s,
@@ -96,13 +95,6 @@ def _play(config: str, settings: ReplaySettings, as_json: bool) -> None:
         "set": list(brought_up.plan.changes),
     }
     emit({**about, **result.to_json()}, as_json, lambda: _summary(brought_up, result))
-
-
-def _moment(text: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(f"--from must be a time such as 2012-01-01T00:00:00Z. Got {text!r}.") from None
 
 
 def _start_lines(found: BroughtUp, settings: ReplaySettings) -> Iterator[str]:

@@ -42,7 +42,7 @@ from raypipe.control.events import (
 )
 from raypipe.control.gate import gain_of, verdict_of
 from raypipe.control.happening import Verdict
-from raypipe.control.ledger import fold_facts, read_facts, record
+from raypipe.control.ledger import Ledger, fold_facts, read_facts, record
 from raypipe.control.outcome import Retrained
 from raypipe.control.rollout_shell import Rollout, RolloutShell
 from raypipe.control.state import State
@@ -50,7 +50,6 @@ from raypipe.control.step import resume, step
 from raypipe.core.clock import Clock
 from raypipe.core.errors import RaypipeError, RegistryError, StaleEpoch, StorageError
 from raypipe.policy.config import RetrainingSettings
-from raypipe.registry.store import Registry
 
 RETRY_ALERTS = timedelta(seconds=30)
 _log = logging.getLogger("raypipe.control")
@@ -124,7 +123,7 @@ class Controller:
     """One pipeline's controller, under an epoch of its own; `tick` is called again and again."""
 
     def __init__(
-        self, pipeline: str, settings: RetrainingSettings, registry: Registry, clock: Clock, ports: Ports
+        self, pipeline: str, settings: RetrainingSettings, registry: Ledger, clock: Clock, ports: Ports
     ) -> None:
         self._pipeline = pipeline
         self._settings = settings

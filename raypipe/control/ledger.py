@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from raypipe.control.events import (
     AlertRaised,
@@ -27,9 +27,9 @@ from raypipe.control.events import (
 from raypipe.control.evolve import evolve
 from raypipe.control.state import State
 from raypipe.core.errors import RegistryError
+from raypipe.core.ids import Json
 
 if TYPE_CHECKING:
-    from raypipe.registry.store import Registry
     from raypipe.registry.values import LedgerEntry
 
 PREFIX = "event."
@@ -38,13 +38,29 @@ ANSWERED = "answered"
 """The kind of an answer by a signed link, as the endpoint keeps it."""
 
 
-def record(registry: Registry, pipeline: str, fact: Fact) -> LedgerEntry:
+class Ledger(Protocol):
+    """What the controller needs of a registry, whose methods say more; a backtest has one in memory."""
+
+    def append(
+        self, pipeline: str, kind: str, subject: str, detail: Json, *, controller: int | None = None
+    ) -> LedgerEntry: ...
+
+    def history(
+        self, pipeline: str, limit: int | None = 50, *, after_seq: int = 0
+    ) -> tuple[LedgerEntry, ...]: ...
+
+    def take_over(self, pipeline: str) -> int: ...
+
+    def alias(self, pipeline: str, alias: str) -> str | None: ...
+
+
+def record(registry: Ledger, pipeline: str, fact: Fact) -> LedgerEntry:
     """Append a fact to a pipeline's ledger; raises StaleEpoch for one of a controller that was replaced."""
     kind, subject, detail = f"{PREFIX}{kind_of(fact)}", subject_of(fact), to_json(fact)
     return registry.append(pipeline, kind, subject, detail, controller=fact.controller)
 
 
-def read_facts(registry: Registry, pipeline: str, *, after_seq: int = 0) -> tuple[tuple[int, Fact], ...]:
+def read_facts(registry: Ledger, pipeline: str, *, after_seq: int = 0) -> tuple[tuple[int, Fact], ...]:
     """Return the facts of a pipeline with the numbers of their entries, oldest first, after a number."""
     # One read, not two: what is written between a count and a read by that count pushes older facts out.
     entries = registry.history(pipeline, None, after_seq=after_seq)

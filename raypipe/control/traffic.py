@@ -10,7 +10,7 @@ from raypipe.core.errors import ArtifactError, UnknownVersion
 from raypipe.core.files import write_json
 from raypipe.core.home import PipelineHome
 from raypipe.monitoring.config import MonitoringSettings
-from raypipe.monitoring.fold import Fold, Position
+from raypipe.monitoring.fold import Captured, Fold, Position
 from raypipe.monitoring.graded import read_graded
 from raypipe.monitoring.reference import read_reference
 from raypipe.monitoring.report import JointEvidence, WindowReport
@@ -35,33 +35,11 @@ class CapturedTraffic:
 
     def measure(self, champion: str, at: datetime) -> WindowScored | None:
         """Return the newest window, and keep its report beside; None where nothing has come since."""
-        from raypipe.monitoring.signals import newest_answers, signals
-        from raypipe.monitoring.window import measure
-
         seen = (champion, self._fold.follow())
         if seen == self._seen and not self._ripens(at):
             return None
-        captured, watch, settings = self._fold.read(champion, at), self._watch(champion), self._settings
-        tables = captured.predictions, captured.labels
-        newest = newest_answers(*tables, champion, settings.window_rows)
-        report = measure(
-            watch.inputs,
-            watch.task,
-            *tables,
-            settings,
-            version=champion,
-            at=at,
-            counts=captured.counts,
-            signals=signals(
-                watch,
-                captured.lives,
-                captured.delays,
-                newest,
-                settings,
-                now=at,
-                looked=self._looked(champion),
-            ),
-        )
+        captured, watch = self._fold.read(champion, at), self._watch(champion)
+        report = look(captured, watch, champion, at, self._settings, self._looked(champion))
         write_json(self._folder.window, report.to_json())
         self._seen, self._waits_until = seen, captured.ripe_at
         return scored(report)
@@ -93,6 +71,33 @@ class CapturedTraffic:
             return self._watch(version)
         except (ArtifactError, UnknownVersion):
             return None  # A version that was removed: its rows are counted no more.
+
+
+def look(
+    captured: Captured,
+    watch: Watch,
+    version: str,
+    at: datetime,
+    settings: MonitoringSettings,
+    looked: JointEvidence | None,
+) -> WindowReport:
+    """Return what the captured rows show of a version; `looked` is the last look at all inputs together."""
+    from raypipe.monitoring.signals import newest_answers, signals
+    from raypipe.monitoring.window import measure
+
+    tables = captured.predictions, captured.labels
+    newest = newest_answers(*tables, version, settings.window_rows)
+    found = signals(watch, captured.lives, captured.delays, newest, settings, now=at, looked=looked)
+    return measure(
+        watch.inputs,
+        watch.task,
+        *tables,
+        settings,
+        version=version,
+        at=at,
+        counts=captured.counts,
+        signals=found,
+    )
 
 
 def nth_version(version: str) -> int:

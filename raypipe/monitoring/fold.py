@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 Position: TypeAlias = tuple[int, int]
 """The versions of the two tables up to which they were read; equal ones give equal rows."""
 NOWHERE: Position = (-1, -1)
+Batch: TypeAlias = Mapping[str, list[Any]]
 _BATCH_ROWS = 20_000
 _T = TypeVar("_T")
 
@@ -96,20 +97,10 @@ class Fold:
 
         Of its answers, those that have waited long enough by `now` are taken with their labels.
         """
-        return self._brought_up(lambda session: self._captured(session, version, now.timestamp()))
-
-    def _captured(self, session: sqlite3.Connection, version: str, now_s: float) -> Captured:
-        watch = self._watches(version)
-        if watch is not None:
-            take_labels(session, version, watch, self._settings, now_s)
-        lives = read_lives(session, version)
-        n_full = lives.n_answers // self._settings.harm.cohort_rows
-        delays = delays_of(session, version, n_full, now_s)
-        ripe_at = ripe_at_s(session, version, lives, self._settings, delays)
-        mature_s = lives.labels.mature_after_s
-        before = now_s if mature_s is None else now_s - mature_s
-        found = _captured(session, version, self._settings, lives, delays.curve, before)
-        return replace(found, ripe_at=None if ripe_at is None else datetime.fromtimestamp(ripe_at, UTC))
+        now_s = now.timestamp()
+        return self._brought_up(
+            lambda session: captured(session, version, self._watches, self._settings, now_s)
+        )
 
     def _brought_up(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         """Work on the file once it holds all that the tables do."""
@@ -147,10 +138,7 @@ class Fold:
         if _holds(session, self._settings):
             tails = self._tails(_position(session))
         if not tails or any(tail is not None and tail.is_whole for tail in tails):
-            for statement in sql.FRESH:
-                session.execute(statement)
-            _add(session, {"format": sql.FORMAT, "window_rows": self._settings.window_rows})
-            _add(session, {"counted_by": _signature(self._settings)})
+            begin(session, self._settings)
             tails = self._tails(NOWHERE)
         for stream, path, tail in zip(sql.STREAMS, self._paths, tails, strict=True):
             if tail is not None:
@@ -166,33 +154,70 @@ class Fold:
         return self._folder.predictions, self._folder.labels
 
     def _take(self, session: sqlite3.Connection, stream: str, path: Path, tail: Tail) -> None:
-        take = {"predictions": self._take_predictions, "labels": _take_labels}[stream]
+        take = {"predictions": self._take_answers, "labels": take_label_rows}[stream]
         for name in tail.files:
             for batch in _batches(path / name):
                 take(session, batch)
-                session.execute(sql.PRUNE, {"last": self._settings.window_rows - 1})
+                prune(session, self._settings)
         _note(session, stream, tail.position)
 
-    def _take_predictions(self, session: sqlite3.Connection, batch: Mapping[str, list[Any]]) -> None:
-        n_rows = len(batch["id"])
-        first = _next_seq(session, n_rows)
-        rows = zip(
-            batch["id"],
-            batch["at"],
-            range(first, first + n_rows),
-            batch["version"],
-            batch["role"],
-            batch["inputs"],
-            batch["prediction"],
-            (None if given is None else array("d", given).tobytes() for given in batch["probabilities"]),
-            strict=True,
-        )
-        with _counted(session, sql.CAME_ANSWERS, rows):
-            _add(session, {"n_answers": n_rows})
-            placed = take_first_answers(session, self._watches, self._settings)
-            for statement in sql.TAKE_ANSWERS:
-                session.execute(statement)
-            session.executemany(sql.IN_COHORT, placed)
+    def _take_answers(self, session: sqlite3.Connection, batch: Batch) -> None:
+        take_answer_rows(session, batch, self._watches, self._settings)
+
+
+def begin(session: sqlite3.Connection, settings: MonitoringSettings) -> None:
+    """Make the tables anew, with nothing in them."""
+    for statement in sql.FRESH:
+        session.execute(statement)
+    _add(session, {"format": sql.FORMAT, "window_rows": settings.window_rows})
+    _add(session, {"counted_by": _signature(settings)})
+
+
+def prune(session: sqlite3.Connection, settings: MonitoringSettings) -> None:
+    """Forget the inputs of rows that are none of the newest."""
+    session.execute(sql.PRUNE, {"last": settings.window_rows - 1})
+
+
+def take_answer_rows(
+    session: sqlite3.Connection, batch: Batch, watches: Watches, settings: MonitoringSettings
+) -> None:
+    """Take in rows of `predictions`, a list a column; `at` in microseconds since 1970."""
+    n_rows = len(batch["id"])
+    first = _next_seq(session, n_rows)
+    rows = zip(
+        batch["id"],
+        batch["at"],
+        range(first, first + n_rows),
+        batch["version"],
+        batch["role"],
+        batch["inputs"],
+        batch["prediction"],
+        (None if given is None else array("d", given).tobytes() for given in batch["probabilities"]),
+        strict=True,
+    )
+    with _counted(session, sql.CAME_ANSWERS, rows):
+        _add(session, {"n_answers": n_rows})
+        placed = take_first_answers(session, watches, settings)
+        for statement in sql.TAKE_ANSWERS:
+            session.execute(statement)
+        session.executemany(sql.IN_COHORT, placed)
+
+
+def captured(
+    session: sqlite3.Connection, version: str, watches: Watches, settings: MonitoringSettings, now_s: float
+) -> Captured:
+    """Return what a look needs, once the answers that have waited long enough were taken; see `Fold.read`."""
+    watch = watches(version)
+    if watch is not None:
+        take_labels(session, version, watch, settings, now_s)
+    lives = read_lives(session, version)
+    n_full = lives.n_answers // settings.harm.cohort_rows
+    delays = delays_of(session, version, n_full, now_s)
+    ripe_at = ripe_at_s(session, version, lives, settings, delays)
+    mature_s = lives.labels.mature_after_s
+    before = now_s if mature_s is None else now_s - mature_s
+    found = _captured(session, version, settings, lives, delays.curve, before)
+    return replace(found, ripe_at=None if ripe_at is None else datetime.fromtimestamp(ripe_at, UTC))
 
 
 def _holds(session: sqlite3.Connection, settings: MonitoringSettings) -> bool:
@@ -238,7 +263,8 @@ def _batches(file: Path) -> Iterator[dict[str, list[Any]]]:
             yield {**table.drop_columns(["at"]).to_pydict(), "at": at.to_pylist()}
 
 
-def _take_labels(session: sqlite3.Connection, batch: Mapping[str, list[Any]]) -> None:
+def take_label_rows(session: sqlite3.Connection, batch: Batch) -> None:
+    """Take in rows of `labels`, a list a column; `at` in microseconds since 1970."""
     first = _next_seq(session, len(batch["label"]))
     order = range(first, first + len(batch["label"]))
     rows = zip(batch["prediction_id"], batch["at"], order, batch["label"], strict=True)

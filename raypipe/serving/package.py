@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING
 
 from raypipe.core.files import storage_errors, write_json
 from raypipe.core.ids import Json
-from raypipe.monitoring.graded import MAX_GRADED, Answered, Graded, graded, write_graded
-from raypipe.monitoring.joint import Sample
-from raypipe.monitoring.life import alike_in_order
+from raypipe.monitoring.graded import write_graded
 from raypipe.monitoring.reference import Reference, write_reference
 from raypipe.processing.rules import as_config
 from raypipe.processing.stored import write_transform
 from raypipe.registry.card import CardColumn, CardEntry, CardPart, CardWorth, ModelCard, render_card
 from raypipe.registry.manifest import ManifestDraft
 from raypipe.serving.golden import golden_rows, read_golden, write_golden
+from raypipe.serving.grading import grade
 from raypipe.serving.predictor import MODEL_FOLDER, Predictor
 from raypipe.training.frameworks import frameworks
 from raypipe.training.importance import IMPORTANCE_NAME, Importance
@@ -82,7 +81,7 @@ def write_package(folder: Path, package: Package) -> None:
     model = load_model(folder / MODEL_FOLDER, package.candidate.format)
     predictor = Predictor(package.transform, package.task, model)
     write_golden(predictor, golden_rows(package.split.test, package.transform.inputs), folder)
-    write_graded(folder, _graded(package, predictor, reference))
+    write_graded(folder, grade(predictor, package.split, reference, package.slices))
     with storage_errors(folder):
         (folder / PROCESSING_NAME).write_text(as_config(package.transform), encoding="utf-8")
         (folder / CARD_NAME).write_text(render_card(_card(package, _example(folder))), encoding="utf-8")
@@ -109,18 +108,6 @@ def _reference(package: Package) -> Reference:
     inputs = package.transform.inputs
     names = [column.name for column in inputs]
     return Reference.of(package.profile or Profile.of_table(package.split.train, names), inputs)
-
-
-def _graded(package: Package, predictor: Predictor, reference: Reference) -> Graded:
-    test = package.split.test
-    step = -(-test.num_rows // MAX_GRADED)
-    rows = test.take(list(range(0, test.num_rows, step))) if step > 1 else test
-    raw = predictor.model.predict(predictor.transform.transform_table(rows))
-    target = package.task.encode(rows[package.task.label])
-    sample = Sample.of(reference, package.split.train, seed=0)
-    alike = alike_in_order(reference, package.split.train) if package.split.by == "time" else None
-    sliced = reference.only(package.slices)
-    return graded(package.task, Answered(raw, target), rows, sliced, sample, alike)
 
 
 def _card(package: Package, example: Mapping[str, Json]) -> ModelCard:

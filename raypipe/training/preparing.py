@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from raypipe.core.home import PipelineHome
     from raypipe.data.config import DataSettings
+    from raypipe.data.profile import Profile
+    from raypipe.data.schema import Column
     from raypipe.data.split import Split
     from raypipe.data.versions import DataVersion
     from raypipe.processing.config import ProcessingSettings
@@ -111,23 +113,50 @@ def prepared_from(
     """
     from raypipe.data.fragments import NUMBER_COLUMN
     from raypipe.data.profiles import profile_of_part, version_profile
+
+    version_profile(folder, version)
+    profile = profile_of_part(folder, version, split.train)
+    return prepared_rows(
+        rows[data.label_name],
+        split.without(NUMBER_COLUMN),
+        profile,
+        version.columns,
+        data=data,
+        processing=processing,
+        training=training,
+        n_duplicates=version.n_rows - rows.num_rows,
+    )
+
+
+def prepared_rows(
+    labels: pa.ChunkedArray,
+    split: Split,
+    profile: Profile,
+    columns: tuple[Column, ...],
+    *,
+    data: DataSettings,
+    processing: ProcessingSettings,
+    training: TrainingSettings,
+    n_duplicates: int = 0,
+) -> Prepared:
+    """Fit on the training part of `split`, of which `profile` is; `labels` are of all its rows.
+
+    `n_duplicates` rows were left out before. Raises LabelError and ConfigError.
+    """
     from raypipe.processing.target import Target
     from raypipe.processing.training_part import fit_training
     from raypipe.training.task import infer_task
 
     label = data.label_name
-    version_profile(folder, version)
-    task = infer_task(training, label, rows[label])
-    profile = profile_of_part(folder, version, split.train)
-    split = split.without(NUMBER_COLUMN)
+    task = infer_task(training, label, labels)
     fitted = fit_training(
         profile,
         split.train,
         lambda: Target(task.encode(split.train[label]), tuple(map(str, task.classes))),
-        version.columns,
+        columns,
         data,
         processing,
         in_order=split.by == "time",
-        n_duplicates=version.n_rows - rows.num_rows,
+        n_duplicates=n_duplicates,
     )
     return Prepared(split, task, fitted.transform, profile, fitted.out_of_fold)

@@ -1,0 +1,152 @@
+"""The controller over recorded rows: a retrain runs at once, a release is a variable, time is the rows'."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+
+from raypipe.backtest.learner import Fit, Learner
+from raypipe.backtest.ledger import MemoryLedger
+from raypipe.backtest.stream import Stream
+from raypipe.backtest.traffic import RecordedTraffic
+from raypipe.control.controller import Controller, JobState, Ports
+from raypipe.control.events import Evidence, Fact
+from raypipe.control.ledger import read_facts
+from raypipe.control.outcome import Retrained
+from raypipe.control.state import Watching
+from raypipe.core.errors import RaypipeError
+from raypipe.policy.config import AlertSettings, RetrainingSettings
+from raypipe.policy.rollout import RolloutSettings
+from raypipe.training.compare import Answers, Comparison, aligned, compare
+from raypipe.training.models import Float64Array
+from raypipe.training.slices import slices_of
+
+FIRST = "v1"
+MAX_TICKS = 50
+"""So often a controller is called at one look, until nothing is under way."""
+
+
+@dataclass
+class RowClock:
+    """Tells the time of the newest row that was answered."""
+
+    at: datetime
+
+    def now(self) -> datetime:
+        return self.at
+
+
+def as_played(settings: RetrainingSettings) -> RetrainingSettings:
+    """Return a policy as a backtest plays it: nobody is asked, and a challenger that passed answers all."""
+    mode = "auto" if settings.mode == "approve" else settings.mode
+    return settings.model_copy(update={"mode": mode, "rollout": RolloutSettings(), "alerts": AlertSettings()})
+
+
+@dataclass
+class RecordedLoop:
+    """One pipeline's controller with all it acts through; `look` is called after each look's rows."""
+
+    name: str
+    stream: Stream
+    learner: Learner
+    settings: RetrainingSettings
+    traffic: RecordedTraffic
+    seed: int
+    fits: dict[str, Fit] = field(default_factory=dict)
+    """All versions that were made."""
+    results: dict[str, Retrained] = field(default_factory=dict)
+    """What became of each decision's retrain."""
+
+    def __post_init__(self) -> None:
+        self._n_answered = self.stream.n_history
+        self._clock = RowClock(self.stream.at(self.stream.n_history - 1))
+        self._ledger = MemoryLedger(self._clock)
+        ports = Ports(jobs=self, traffic=self.traffic, releases=self, alerts=self)
+        self._controller = Controller(self.name, as_played(self.settings), self._ledger, self._clock, ports)
+        self._made(self.learner.first())
+        self._ledger.release(self.name, FIRST, None, "the first")
+        self._controller.start()
+
+    @property
+    def version(self) -> str:
+        """The version that answers."""
+        return self._ledger.alias(self.name, "champion") or FIRST
+
+    @property
+    def champion(self) -> Fit:
+        return self.fits[self.version]
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """What is in the ledger, oldest first."""
+        return tuple(fact for _, fact in read_facts(self._ledger, self.name))
+
+    def look(self, start: int, end: int, raw: Float64Array) -> None:
+        """Take in the champion's answers to the rows of a look, and let the controller decide and act."""
+        self.traffic.take(start, end, self.version, self.champion, raw)
+        self._n_answered, self._clock.at = end, self.stream.at(end - 1)
+        for _ in range(MAX_TICKS):
+            self._controller.tick()
+            if isinstance(self._controller.state.phase, Watching):
+                return
+
+    def submit(self, decision: str) -> None:
+        """Retrain at once, and compare the challenger with the champion."""
+        n_known, champion = self.stream.known(self._n_answered), self.version
+        try:
+            fit = self.learner.again(n_known, self.champion)
+            version = self._made(fit)
+        except RaypipeError as error:
+            self.results[decision] = Retrained(error=str(error))
+            return
+        self.results[decision] = Retrained(
+            version,
+            data_version=f"the {n_known} oldest rows",
+            champion_data_version=f"the {self.fits[champion].n_known} oldest rows",
+            family=fit.family,
+            params=fit.params,
+            cost_cpu_s=round(fit.cpu_s, 3),
+            comparison=self._compared(champion, version),
+        )
+
+    def state(self, decision: str) -> JobState:
+        """Return how a retrain ended."""
+        return "succeeded" if self.results[decision].version is not None else "failed"
+
+    def stop(self, decision: str) -> None:
+        """Leave a retrain as it is: it has ended before anybody could stop it."""
+
+    def result(self, decision: str) -> Retrained | None:
+        return self.results.get(decision)
+
+    def promote(self, version: str, expected: str | None, reason: str, controller: int) -> int:
+        """Let a version answer from the next look on."""
+        del controller
+        return self._ledger.release(self.name, version, expected, reason)
+
+    def send(self, key: str, text: str, evidence: Evidence) -> bool:
+        """Tell nobody: alerts are in the ledger."""
+        del key, text, evidence
+        return True
+
+    def _made(self, fit: Fit) -> str:
+        version = f"v{len(self.fits) + 1}"
+        self.traffic.watch(version, fit)
+        self.fits[version] = fit
+        return version
+
+    def _compared(self, champion: str, challenger: str) -> Comparison:
+        """Compare on the rows that were kept to judge, as a retrain's job does."""
+        before, after = self.fits[champion], self.fits[challenger]
+        task, test = after.prepared.task, after.prepared.split.test
+        rows = test.take(np.arange(test.num_rows))
+        return compare(
+            task,
+            task.encode(rows[task.label]),
+            Answers(champion, aligned(before.answers(rows), before.prepared.task, task)),
+            Answers(challenger, after.answers(rows)),
+            seed=self.seed,
+            slices=slices_of(rows, after.prepared.transform.inputs),
+        )

@@ -1,0 +1,168 @@
+"""What a backtest found: for each policy its fits, its score, how much better it is than never, its cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from raypipe.backtest.play import Played, answered_by_all
+from raypipe.backtest.stream import Stream
+from raypipe.core.ids import Json
+from raypipe.stats.intervals import Interval
+from raypipe.stats.metrics import METRICS
+from raypipe.stats.paired import paired
+
+if TYPE_CHECKING:
+    from raypipe.control.receipts import Receipt
+    from raypipe.training.task import Task
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One retrain that the loop decided, and its ending."""
+
+    at: datetime
+    trigger: str
+    version: str | None
+    family: str
+    n_judged: int
+    gain: Interval | None
+    """Of the challenger over the champion, on the rows that judged; positive is better."""
+    ending: str
+    reason: str
+
+    @classmethod
+    def of(cls, receipt: Receipt) -> Decision:
+        gate = receipt.gate
+        found = None if gate is None or gate.gain is None else gate.gain
+        nan = float("nan")
+        gain = (
+            None
+            if found is None
+            else Interval(*(nan if end is None else end for end in (found.value, found.low, found.high)))
+        )
+        return cls(
+            receipt.decided_at,
+            receipt.trigger,
+            receipt.version,
+            receipt.family,
+            0 if gate is None else gate.n_rows,
+            gain,
+            receipt.ending,
+            receipt.reason,
+        )
+
+    def to_json(self) -> Json:
+        return {
+            "at": self.at.isoformat(),
+            "trigger": self.trigger,
+            "version": self.version,
+            "family": self.family,
+            "n_judged": self.n_judged,
+            "gain": None if self.gain is None else self.gain.to_json(),
+            "ending": self.ending,
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True)
+class PolicyResult:
+    """What a policy came to over all rows that were played."""
+
+    name: str
+    n_fits: int
+    """After the first champion's, which all policies share."""
+    n_released: int
+    n_failed: int
+    score: Interval
+    over_never: Interval
+    """How much better it is than never to retrain, paired; positive is better, whatever the metric."""
+    cpu_s: float
+    """Of the fits; what else a look costs is left out."""
+    decisions: tuple[Decision, ...] = ()
+    """Of the loop alone."""
+
+    @property
+    def endings(self) -> dict[str, int]:
+        """How many decisions ended how."""
+        return dict(Counter(one.ending for one in self.decisions))
+
+    def to_json(self) -> Json:
+        return {
+            "name": self.name,
+            "n_fits": self.n_fits,
+            "n_released": self.n_released,
+            "n_failed": self.n_failed,
+            "score": self.score.to_json(),
+            "over_never": self.over_never.to_json(),
+            "cpu_s": round(self.cpu_s, 3),
+            "decisions": [one.to_json() for one in self.decisions],
+        }
+
+
+@dataclass(frozen=True)
+class BacktestResult:
+    """All policies over the same rows; the loop's own first."""
+
+    pipeline: str
+    data_version: str
+    metric: str
+    larger_is_better: bool
+    first_family: str
+    starts_at: datetime
+    """When the first row was played."""
+    ends_at: datetime
+    n_history: int
+    n_rows: int
+    """How many rows were played, answered by all and scored."""
+    n_looks: int
+    label_delay: str
+    policies: tuple[PolicyResult, ...]
+
+    def to_json(self) -> Json:
+        return {
+            "pipeline": self.pipeline,
+            "data_version": self.data_version,
+            "metric": self.metric,
+            "larger_is_better": self.larger_is_better,
+            "first_family": self.first_family,
+            "starts_at": self.starts_at.isoformat(),
+            "ends_at": self.ends_at.isoformat(),
+            "n_history": self.n_history,
+            "n_rows": self.n_rows,
+            "n_looks": self.n_looks,
+            "label_delay": self.label_delay,
+            "policies": [one.to_json() for one in self.policies],
+        }
+
+
+def results(stream: Stream, played: Sequence[Played], task: Task, seed: int) -> tuple[PolicyResult, ...]:
+    """Score the policies on the rows that all of them answered; one is called never."""
+    import pyarrow as pa
+
+    values, used = answered_by_all(played, task)
+    rows = stream.played[task.label].filter(pa.array(used))
+    answers = {name: given[used] for name, given in values.items()}
+    found = paired(METRICS[task.metric], task.encode(rows), answers, seed=seed)
+    return tuple(
+        PolicyResult(
+            one.name,
+            one.n_fits,
+            _n_released(one),
+            one.n_failed,
+            found.score(one.name),
+            found.gain(one.name, over="never"),
+            one.cpu_s,
+            tuple(map(Decision.of, one.decisions or ())),
+        )
+        for one in played
+    )
+
+
+def _n_released(played: Played) -> int:
+    if played.decisions is None:
+        return played.n_fits
+    return sum(one.ending == "promoted" for one in played.decisions)

@@ -1,0 +1,167 @@
+"""A backtest decides as the controller does, from what was known at the time and from nothing else."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from raypipe.backtest.loop import RecordedLoop
+from raypipe.backtest.play import Played
+from raypipe.backtest.policies import Never
+from raypipe.backtest.settings import Delay
+from raypipe.control.actions import Action, JudgeChallenger, Promote, SubmitRetrain
+from raypipe.control.events import (
+    ChampionChanged,
+    ControllerStarted,
+    Event,
+    GateJudged,
+    Observation,
+    Promoted,
+    RetrainDecided,
+    RetrainSubmitted,
+    RetrainSucceeded,
+    Ticked,
+)
+from raypipe.control.state import State
+from raypipe.control.step import step
+from tests.unit.backtest.recorded import Recorded, record
+
+LABELS = {"triggers": {"new_labels": 600, "harm": "off"}}
+
+
+def played(recorded: Recorded, loop: RecordedLoop) -> None:
+    for start, end in recorded.stream.looks:
+        rows = recorded.stream.rows.slice(start, end - start)
+        loop.look(start, end, loop.champion.answers(rows))
+
+
+def test_its_decisions_are_those_of_step_fed_by_hand(tmp_path: Path) -> None:
+    recorded = record(tmp_path, n=2_000, changes_at=900, looks=8)
+    loop = recorded.loop()
+    seen = list[Observation]()
+    measure = loop.traffic.measure
+
+    def watched(champion: str, at: datetime) -> Observation | None:
+        found = measure(champion, at)
+        seen.append(found or Ticked(at, next((o.n_labels for o in reversed(seen)), None)))
+        return found
+
+    loop.traffic.measure = watched  # type: ignore[method-assign,assignment]
+    played(recorded, loop)
+    facts = loop.facts
+    decided = [fact for fact in facts if isinstance(fact, RetrainDecided)]
+    assert [one.trigger for one in decided][:1] == ["harm"]
+
+    state, found = State("small"), list[RetrainDecided]()
+    answers = {type(fact): iter([f for f in facts if type(f) is type(fact)]) for fact in facts}
+
+    def tell(event: Event) -> None:
+        nonlocal state
+        before, (state, actions) = state, step(state, event, recorded.config.retraining)
+        if state.n_decisions > before.n_decisions:
+            asked = next(one for one in actions if isinstance(one, SubmitRetrain))
+            found.append(
+                RetrainDecided(event.at, asked.decision, asked.reason, asked.evidence, state.champion)
+            )
+        for action in actions:
+            for follows in _answers(action):
+                told = next(answers[follows])
+                tell(told)
+
+    tell(next(answers[ChampionChanged]))
+    tell(next(answers[ControllerStarted]))
+    for observation in seen:
+        tell(observation)
+    assert [(one.at, one.trigger, one.evidence) for one in found] == [
+        (one.at, one.trigger, one.evidence) for one in decided
+    ]
+    assert state.champion == loop.version
+
+
+def _answers(action: Action) -> tuple[type[Event], ...]:
+    """Return what the shell says once it has done something."""
+    match action:
+        case SubmitRetrain():
+            return RetrainSubmitted, RetrainSucceeded
+        case JudgeChallenger():
+            return (GateJudged,)
+        case Promote():
+            return (Promoted,)
+        case _:
+            return ()
+
+
+def test_without_a_change_nothing_is_retrained(tmp_path: Path) -> None:
+    for seed in range(2):
+        found = record(tmp_path, n=1_500, looks=10, seed=seed).played()
+        assert (found.n_fits, found.decisions) == (0, ())
+
+
+def test_a_change_is_found_and_the_challenger_that_knows_it_is_released(tmp_path: Path) -> None:
+    recorded = record(tmp_path, changes_at=1_500)
+    player = recorded.player()
+    found, never = player.loop(recorded.config.retraining), player.beside(Never())
+    assert found.decisions is not None
+    assert [one.ending for one in found.decisions][-1] == "promoted"
+    assert all(one.decided_at > recorded.stream.at(1_500) for one in found.decisions)
+    assert _accuracy(recorded, found) > _accuracy(recorded, never) + 0.05
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    delay=st.sampled_from([Delay(), Delay(150, "rows"), Delay(3, "looks"), Delay(90 * 3600, "s")]),
+    looks=st.integers(4, 7),
+    new_labels=st.integers(100, 500),
+)
+def test_no_row_judges_that_either_was_trained_or_chosen_by(
+    tmp_path: Path, delay: Delay, looks: int, new_labels: int
+) -> None:
+    recorded = record(tmp_path, n=900, label_delay=delay, looks=looks)
+    recorded = recorded.under(triggers={"new_labels": new_labels, "harm": "off"})
+    loop = recorded.loop()
+    champions = dict[str, str]()
+    submit = loop.submit
+
+    def watched(decision: str) -> None:
+        n_known, champion = recorded.stream.known(loop.traffic._n_answered), loop.version
+        submit(decision)
+        made = loop.results[decision].version
+        if made is not None:
+            champions[made] = champion
+            assert loop.fits[made].n_known <= n_known
+
+    loop.submit = watched  # type: ignore[method-assign]
+    played(recorded, loop)
+    for made, champion in champions.items():
+        cut, before = loop.fits[made].cut, loop.fits[champion]
+        own = {*cut.train.tolist(), *cut.validation.tolist()}
+        judges = set(cut.test.tolist())
+        assert judges and not judges & own
+        assert min(judges) >= max(before.n_known, recorded.stream.n_history)
+        assert max(judges | own) < loop.fits[made].n_known
+
+
+def test_a_retrain_with_too_few_new_labels_fails_and_is_told(tmp_path: Path) -> None:
+    recorded = record(tmp_path, n=400, looks=2)
+    loop = recorded.loop()
+    loop._n_answered = recorded.stream.n_history + 2
+    loop.submit("small-retrain-1")
+    assert loop.state("small-retrain-1") == "failed"
+    assert "2 labelled rows are new" in loop.results["small-retrain-1"].error
+
+
+@pytest.mark.parametrize("mode", ["approve", "manual"])
+def test_nobody_is_asked_and_manual_is_never(tmp_path: Path, mode: str) -> None:
+    recorded = record(tmp_path, n=1_500, looks=4).under(mode=mode, **LABELS)
+    found = recorded.played()
+    assert found.n_fits == (0 if mode == "manual" else 1)
+
+
+def _accuracy(recorded: Recorded, found: Played) -> float:
+    given = [one.task.classes[code] for one in found.answered for code in one.raw.argmax(axis=1)]
+    return float(np.mean(np.array(given) == recorded.stream.played["label"].to_numpy()))
