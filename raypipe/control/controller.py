@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal, Protocol, assert_never
@@ -42,12 +43,13 @@ from raypipe.control.events import (
 )
 from raypipe.control.gate import gain_of, verdict_of
 from raypipe.control.happening import Verdict
+from raypipe.control.jumps import LookClock, jump_between
 from raypipe.control.ledger import Ledger, fold_facts, read_facts, record
 from raypipe.control.outcome import Retrained
 from raypipe.control.rollout_shell import Rollout, RolloutShell
 from raypipe.control.state import State
 from raypipe.control.step import resume, step
-from raypipe.core.clock import Clock
+from raypipe.core.clock import Clock, Uptime
 from raypipe.core.errors import RaypipeError, RegistryError, StaleEpoch, StorageError
 from raypipe.policy.config import RetrainingSettings
 
@@ -120,17 +122,26 @@ class Ports:
 
 
 class Controller:
-    """One pipeline's controller, under an epoch of its own; `tick` is called again and again."""
+    """One pipeline's controller, under an epoch of its own; `tick` is called again and again.
+
+    `uptime` tells a clock that was set from time that went by; without it the clock is believed.
+    """
 
     def __init__(
-        self, pipeline: str, settings: RetrainingSettings, registry: Ledger, clock: Clock, ports: Ports
+        self,
+        pipeline: str,
+        settings: RetrainingSettings,
+        registry: Ledger,
+        clock: Clock,
+        ports: Ports,
+        uptime: Callable[[], Uptime] | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._settings = settings
         self._registry = registry
-        self._clock = clock
+        self._clock = LookClock(clock, uptime)
         self._ports = ports
-        self._rollout = RolloutShell(ports.rollout, clock)
+        self._rollout = RolloutShell(ports.rollout, self._clock)
         self._state = State(pipeline)
         self._seq = 0
         self._written = 0
@@ -150,12 +161,18 @@ class Controller:
         """Take over: announce a new epoch, fold the ledger, and see to what was under way."""
         before = fold_facts((fact for _, fact in read_facts(self._registry, self._pipeline)), self._pipeline)
         self._epoch = self._registry.take_over(self._pipeline)
+        seen = self._clock.begin()
+        jump = jump_between(before.clock, seen, self._epoch)
+        if jump is not None:
+            record(self._registry, self._pipeline, jump)
         started = ControllerStarted(
             self._clock.now(),
             epoch=self._epoch,
             champion=self._registry.alias(self._pipeline, "champion"),
             champion_epoch=before.champion_epoch,
             schedule=self._settings.triggers.schedule,
+            boot=seen.boot if seen else "",
+            uptime_s=seen.uptime_s if seen else None,
             controller=self._epoch,
         )
         record(self._registry, self._pipeline, started)
@@ -167,7 +184,11 @@ class Controller:
         Raises StaleEpoch once another controller has taken over, at the latest at its next write. Time goes
         on whatever else fails, so that each wait has its end.
         """
+        seen = self._clock.begin()
         self._watch_capture()
+        jump = jump_between(self._state.clock, seen, self._epoch)
+        if jump is not None:
+            self._take(jump)
         self._read()
         try:
             self._follow()

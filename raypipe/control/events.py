@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast, get_args
 
 import msgspec
 
+from raypipe.control.clock_events import ClockJumped, ClockSetBack
 from raypipe.control.expected_cost import ExpectedCost
 from raypipe.control.happening import Happening, Measured, Verdict
 from raypipe.control.rollout_events import (
@@ -141,11 +142,10 @@ class ControllerStarted(Happening):
     champion_epoch: int = 0
     schedule: str | None = None
     """The cron text in force; times of a new one count from here."""
-
-
-@dataclass(frozen=True)
-class ClockSetBack(Happening):
-    """The clock went back so far that what is in its future was written by a wrong clock."""
+    boot: str = ""
+    """Names the start of its machine."""
+    uptime_s: float | None = None
+    """How long that had been up."""
 
 
 @dataclass(frozen=True)
@@ -298,6 +298,7 @@ Observation: TypeAlias = WindowScored | Ticked
 Fact: TypeAlias = (
     ControllerStarted
     | ClockSetBack
+    | ClockJumped
     | RetrainRequested
     | RetrainDecided
     | RetrainSubmitted

@@ -11,12 +11,12 @@ from datetime import datetime
 from typing import TypeVar, assert_never
 
 from raypipe.control.alerts import alert_on
+from raypipe.control.clock_events import ClockJumped, ClockSetBack
 from raypipe.control.events import (
     AlertRaised,
     AlertSent,
     Approved,
     ChampionChanged,
-    ClockSetBack,
     ControllerStarted,
     Event,
     GateJudged,
@@ -36,6 +36,7 @@ from raypipe.control.events import (
     WindowScored,
 )
 from raypipe.control.evolve_rollout import RolloutFact, rolled_out
+from raypipe.control.jumps import jumped
 from raypipe.control.rollout_events import (
     CanaryJudged,
     CanarySet,
@@ -48,6 +49,7 @@ from raypipe.control.rollout_events import (
 from raypipe.control.state import (
     DAY,
     N_REMEMBERED,
+    Anchor,
     AwaitingApproval,
     Canarying,
     Gating,
@@ -81,6 +83,8 @@ def _evolved(state: State, event: Event) -> State:
             return state
         case ControllerStarted() | ClockSetBack() | RetrainRequested() | AlertRaised() | AlertSent():
             return _aside(state, event)
+        case ClockJumped():
+            return jumped(state, event)
         case RetrainDecided() | RetrainSubmitted() | RetrainTimedOut():
             return _retraining(state, event)
         case RetrainSucceeded() | RetrainFailed() | RetrainLost():
@@ -131,7 +135,15 @@ def _taken_over(state: State, event: ControllerStarted) -> State:
         controller=event.epoch,
         schedule=event.schedule,
         schedule_from=state.schedule_from if same else event.at,
+        clock=_anchor(state.clock, event),
     )
+
+
+def _anchor(known: Anchor | None, event: ControllerStarted) -> Anchor | None:
+    """Return the reading of this start of the machine: the first one, so that no jump since is overlooked."""
+    if event.uptime_s is None or (known is not None and known.boot == event.boot):
+        return known
+    return Anchor(event.at, event.boot, event.uptime_s)
 
 
 def _set_back(state: State, at: datetime) -> State:

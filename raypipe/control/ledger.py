@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from functools import reduce
 from typing import TYPE_CHECKING, Protocol
 
+from raypipe.control.clock_events import ClockJumped, ClockSetBack
 from raypipe.control.events import (
     AlertRaised,
     AlertSent,
     Approved,
     ChampionChanged,
-    ClockSetBack,
     ControllerStarted,
     Event,
     Fact,
@@ -101,7 +101,7 @@ def fold_facts(facts: Iterable[Fact], pipeline: str) -> State:
 def subject_of(fact: Fact) -> str:
     """Return what a fact is about: a decision, else a version, else who or what."""
     match fact:
-        case ControllerStarted() | ClockSetBack():
+        case ControllerStarted() | ClockSetBack() | ClockJumped():
             return "controller"
         case RetrainRequested(by=by):
             return by

@@ -62,7 +62,7 @@ class RolloutMeasure:
     def __init__(self, sides: Sides, settings: RolloutSettings, since: datetime) -> None:
         self._sides = sides
         self._settings = settings
-        self._since = since
+        self.since = since
         self._loss = RowLoss(sides.champion.task)
         self._errors: list[float] = []
         self._baseline = Baseline()
@@ -130,7 +130,7 @@ class RolloutMeasure:
 
     def _is_shadowed(self, one: Captured) -> bool:
         shadow = self._settings.shadow
-        return shadow is not None and one.at >= self._since and is_sampled(one.id, shadow.share)
+        return shadow is not None and one.at >= self.since and is_sampled(one.id, shadow.share)
 
     def _take_shadow(self, rows: Sequence[Captured]) -> None:
         known = self._shadow

@@ -30,7 +30,7 @@ from raypipe.control.rollout_evidence import RolloutEvidence
 from raypipe.control.rollout_watch import RolloutWatch, read_evidence
 from raypipe.control.state import State
 from raypipe.control.traffic import CapturedTraffic
-from raypipe.core.clock import SystemClock
+from raypipe.core.clock import SystemClock, read_uptime
 from raypipe.core.errors import ClusterError, StaleEpoch
 from raypipe.core.files import write_json
 from raypipe.core.home import PipelineHome
@@ -277,7 +277,7 @@ def build(config: Config, dashboard_url: str) -> Controller:
         capture=CaptureWatch(config.name, capture_of(spec)),
         rollout=EndpointRollout(loop, broadcast.tell),
     )
-    return Controller(config.name, config.retraining, registry, clock, ports)
+    return Controller(config.name, config.retraining, registry, clock, ports, read_uptime)
 
 
 def controller_name(pipeline: str) -> str:

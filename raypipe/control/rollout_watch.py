@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ from raypipe.serving.predictor import Predictor, load_predictor
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_ALWAYS, _NEVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 N_FILES_BEFORE = 500
 """Files of each table, from before the rollout, that tell what the champion's losses are like."""
 
@@ -86,12 +87,15 @@ class RolloutWatch:
         if position is not None:
             self._positions = [position, position]
             return
+        # Where a row stands says whether it came before, whatever a replica's clock showed.
+        self._measure.since = _NEVER
         self._positions = [self._start.predictions, self._start.labels]
         before = [
             Tail(files_at(path, at)[-N_FILES_BEFORE:], at)
             for path, at in zip(self._paths, self._positions, strict=True)
         ]
         self._take(before)
+        self._measure.since = _ALWAYS
 
     def _take(self, tails: Sequence[Tail | None]) -> None:
         answers, labels = tails

@@ -95,6 +95,15 @@ class Promoting:
     """Whether a canary is behind it."""
 
 
+@dataclass(frozen=True)
+class Anchor:
+    """What the clock showed when a machine had been up for so long; `boot` names its start."""
+
+    at: datetime
+    boot: str
+    uptime_s: float
+
+
 Phase: TypeAlias = Watching | Retraining | Gating | Shadowing | AwaitingApproval | Canarying | Promoting
 
 
@@ -134,6 +143,8 @@ class State:
     alerts: tuple[str, ...] = ()
     """Keys that were raised."""
     unsent: tuple[AlertRaised, ...] = ()
+    clock: Anchor | None = None
+    """What tells whether the clock was set since."""
 
     @property
     def next_decision(self) -> str:

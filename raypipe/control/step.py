@@ -24,12 +24,12 @@ from raypipe.control.actions import (
     SubmitRetrain,
 )
 from raypipe.control.alerts import alert_on_cap, alerts_on_window
+from raypipe.control.clock_events import ClockSetBack
 from raypipe.control.deadlines import overdue, settle
 from raypipe.control.events import (
     AlertRaised,
     Approved,
     ChampionChanged,
-    ClockSetBack,
     Event,
     Fact,
     GateJudged,

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Protocol
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Clock(Protocol):
@@ -19,3 +25,20 @@ class SystemClock:
 
     def now(self) -> datetime:
         return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Uptime:
+    """Seconds since a machine's start, named by `boot`; setting its clock does not change them."""
+
+    boot: str
+    seconds: float
+
+
+def read_uptime() -> Uptime:
+    """Return this machine's uptime; where it does not name its starts, that of this process."""
+    try:
+        boot = _BOOT_ID.read_text().strip()
+    except OSError:
+        boot = f"process {os.getpid()}"
+    return Uptime(boot, time.monotonic())

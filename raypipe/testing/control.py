@@ -118,7 +118,7 @@ class World:
         self._is_dead = False
         registry = MortalRegistry(self) if mortal else self.registry
         ports = Ports(jobs=self, traffic=self, releases=self, alerts=self, capture=self, rollout=self)
-        return Controller(self.pipeline, settings, registry, self.clock, ports)
+        return Controller(self.pipeline, settings, registry, self.clock, ports, self.clock.uptime)
 
     def at(self, port: str) -> None:
         """Pass a point at which the process may die, or the port may fail.

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from raypipe.core.clock import Uptime
 from raypipe.core.files import LocalDisk
 
 
@@ -16,13 +17,23 @@ class FakeClock:
 
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
         self._now = start
+        self._up_s = 0.0
 
     def now(self) -> datetime:
         return self._now
 
     def advance(self, seconds: float) -> None:
-        """Move the clock, forwards or (as real clocks do) backwards."""
+        """Let time go by; where negative, the clock is set back, as real clocks are, and no time goes by."""
         self._now += timedelta(seconds=seconds)
+        self._up_s += max(0.0, seconds)
+
+    def set_by(self, seconds: float) -> None:
+        """Set the clock by so much, while no time goes by."""
+        self._now += timedelta(seconds=seconds)
+
+    def uptime(self) -> Uptime:
+        """Return how much time has gone by."""
+        return Uptime("fake", self._up_s)
 
 
 class FailingDisk(LocalDisk):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from raypipe.control.clock_events import ClockJumped
 from raypipe.control.controller import Controller, JobState
 from raypipe.control.events import AlertSent, ControllerStarted, kind_of
 from raypipe.control.ledger import fold_facts
@@ -29,9 +31,11 @@ from raypipe.policy.config import RetrainingSettings
 from raypipe.registry.store import Registry
 from raypipe.stats.arms import Arms
 from raypipe.stats.bets import Bets
+from raypipe.testing import FakeClock
 from raypipe.testing.control import Killed, MemoryDatabase, World
 from raypipe.training.compare import Comparison
 
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 PIPELINE, FIRST = "flights", "flights-retrain-1"
 BETTER = Comparison("accuracy", "v1", "v2", 400, 0.61, 0.88, 0.27, 0.2, 0.33)
 WORSE = Comparison("accuracy", "v1", "v2", 400, 0.88, 0.61, -0.27, -0.33, -0.2)
@@ -122,14 +126,18 @@ def shown(story: Story, world: World) -> RolloutEvidence | None:
 NO_SHADOW = ShadowEvidence(Bets.none(0.01), Bets.none(0.5), Bets.none(0.49))
 
 
-def play(world: World, story: Story) -> Controller:
-    """Let a story run to its end, with a new controller for each that dies."""
+def play(world: World, story: Story, clock_set_by: Mapping[int, float] | None = None) -> Controller:
+    """Let a story run to its end, with a new controller for each that dies.
+
+    `clock_set_by` has the seconds by which the clock is set before a turn.
+    """
     found: Controller | None = None
     world.shown = lambda _: shown(story, world)
     if story.refused:
         world.errors["promote"] = ServingError("replica r1 refuses epoch 4")
     for turn in range(MAX_TURNS):
         world.clock.advance(40)
+        world.clock.set_by((clock_set_by or {}).get(turn, 0.0))
         world.webhook_is_up = not story.webhook_is_late or turn > 6
         outside(world, story)
         try:
@@ -162,8 +170,9 @@ def outside(world: World, story: Story) -> None:
 
 
 def account(world: World) -> tuple[object, ...]:
-    """Return all that happened, but for who was at work and how often an alert arrived."""
-    facts = [fact for fact in world.facts if not isinstance(fact, ControllerStarted | AlertSent)]
+    """Return all that happened, but for who was at work, what the clock did, how often an alert arrived."""
+    apart = ControllerStarted | AlertSent | ClockJumped
+    facts = [fact for fact in world.facts if not isinstance(fact, apart)]
     changes = world.registry.alias_history(PIPELINE, "champion")
     [receipt] = world.receipts
     return (
@@ -175,10 +184,15 @@ def account(world: World) -> tuple[object, ...]:
     )
 
 
-def lived(database: MemoryDatabase, story: Story, deaths: Iterable[int] = ()) -> World:
-    """Return the world after a story in which controllers died at some steps."""
-    world = World(PIPELINE, database.copy(), dies_at=frozenset(deaths))
-    found = play(world, story)
+def lived(
+    database: MemoryDatabase,
+    story: Story,
+    deaths: Iterable[int] = (),
+    clock_set_by: Mapping[int, float] | None = None,
+) -> World:
+    """Return the world after a story in which controllers died at some steps, and the clock was set."""
+    world = World(PIPELINE, database.copy(), FakeClock(NOON), dies_at=frozenset(deaths))
+    found = play(world, story, clock_set_by)
     # The alias that it moved last it reads back at its next look.
     state = fold_facts(world.facts, PIPELINE)
     assert found.state == replace(state, champion_epoch=found.state.champion_epoch)
@@ -204,6 +218,38 @@ def test_a_death_at_any_step_changes_nothing_of_the_account(
 def test_neither_do_many_deaths(three_versions: MemoryDatabase, story: Story, deaths: set[int]) -> None:
     quiet, world = lived(three_versions, story), lived(three_versions, story, deaths)
     assert account(world) == account(quiet)
+
+
+def times(world: World) -> list[tuple[str, float]]:
+    """Return each fact with the time that had gone by, whatever the clock showed."""
+    found, ahead_s = [], 0.0
+    for fact in world.facts:
+        if isinstance(fact, ClockJumped):
+            ahead_s += fact.by_s
+        elif not isinstance(fact, ControllerStarted | AlertSent):
+            found.append((kind_of(fact), (fact.at - NOON).total_seconds() - ahead_s))
+    return found
+
+
+HOUR = st.sampled_from([-3600.0, 3600.0, -262.0, 262.0, 15.0])
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    story=st.sampled_from(list(STORIES.values())),
+    clock_set_by=st.dictionaries(st.integers(1, 20), HOUR, min_size=1, max_size=6),
+    deaths=st.sets(st.integers(1, 60), max_size=3),
+)
+def test_neither_does_a_clock_that_is_set(
+    three_versions: MemoryDatabase, story: Story, clock_set_by: dict[int, float], deaths: set[int]
+) -> None:
+    quiet = lived(three_versions, story)
+    world = lived(three_versions, story, clock_set_by=clock_set_by)
+    assert account(world) == account(quiet)
+    assert [kind for kind, _ in times(world)] == [kind for kind, _ in times(quiet)]
+    assert [at for _, at in times(world)] == pytest.approx([at for _, at in times(quiet)])
+    # And also where a controller dies meanwhile, and the next one finds the clock set.
+    assert account(lived(three_versions, story, deaths, clock_set_by)) == account(quiet)
 
 
 @dataclass

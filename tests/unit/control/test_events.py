@@ -82,6 +82,7 @@ def test_kinds_are_distinct_and_last() -> None:
         "canary_started",
         "canary_stepped",
         "champion_changed",
+        "clock_jumped",
         "clock_set_back",
         "controller_started",
         "gate_judged",
