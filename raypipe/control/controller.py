@@ -109,6 +109,14 @@ class Alerts(Protocol):
         ...
 
 
+class Mending(Protocol):
+    """Whatever ends a release that somebody left half done."""
+
+    def settle(self, controller: int) -> None:
+        """See that the endpoint is to answer with the champion; raises RaypipeError."""
+        ...
+
+
 @dataclass(frozen=True)
 class Ports:
     """Everything that the controller acts through."""
@@ -119,6 +127,7 @@ class Ports:
     alerts: Alerts
     capture: Watch | None = None
     rollout: Rollout | None = None
+    mending: Mending | None = None
 
 
 class Controller:
@@ -191,6 +200,7 @@ class Controller:
             self._take(jump)
         self._read()
         try:
+            self._mend()
             self._follow()
             self._score_rollout()
         finally:
@@ -226,6 +236,18 @@ class Controller:
                 return
             else:
                 self._take(fact)
+
+    def _mend(self) -> None:
+        """End what a release, by whatever hand, left half done: the alias moved, and the pointer did not."""
+        mending = self._ports.mending
+        if mending is None:
+            return
+        try:
+            mending.settle(self._epoch)
+        except StaleEpoch:
+            raise
+        except RaypipeError as error:
+            _log.warning("the pointer does not name the champion: %s", error)
 
     def _check_epoch(self, newest: int) -> None:
         if newest > self._epoch:

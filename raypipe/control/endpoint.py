@@ -38,6 +38,10 @@ class EndpointReleases:
         tell(self._config)
         return done.pointer.epoch
 
+    def settle(self, controller: int) -> None:
+        """See that the pointer names the champion; raises RaypipeError."""
+        replace(self._releases, controller=controller).settle()
+
 
 class EndpointCanaries:
     """Puts canaries beside the champion of an endpoint, and takes them away."""

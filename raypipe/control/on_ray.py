@@ -267,15 +267,17 @@ def build(config: Config, dashboard_url: str) -> Controller:
     loop = Loop(config, registry, clock, no_compute)
     spec = EndpointSpec(config.name, config.root.root, config.serving)
     broadcast = Broadcast(config.name)
+    releases = EndpointReleases(loop, broadcast.tell)
     ports = Ports(
         jobs=RayJobs(dashboard_url, config.folder),
         traffic=CapturedTraffic(config.folder, registry, config.monitoring),
-        releases=EndpointReleases(loop, broadcast.tell),
+        releases=releases,
         alerts=LogAndWebhook(
             config.name, config.retraining.alerts.webhook, lambda key: approval_link(config, registry, key)
         ),
         capture=CaptureWatch(config.name, capture_of(spec)),
         rollout=EndpointRollout(loop, broadcast.tell),
+        mending=releases,
     )
     return Controller(config.name, config.retraining, registry, clock, ports, read_uptime)
 

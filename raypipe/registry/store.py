@@ -161,9 +161,14 @@ class Registry:
         with self._read() as session:
             return ledger.epoch(session, pipeline)
 
-    def next_epoch(self, pipeline: str, *, after: int | None = None) -> int:
-        """Hand out the next epoch; raises StaleEpoch where `after` is given and is not the last one."""
+    def next_epoch(self, pipeline: str, *, after: int | None = None, controller: int | None = None) -> int:
+        """Hand out the next epoch; raises StaleEpoch where `after` is given and is not the last one.
+
+        `controller` is the epoch of the controller that asks, if one does: StaleEpoch where another has taken
+        over.
+        """
         with self._write() as session:
+            ledger.refuse_replaced(session, pipeline, controller)
             return ledger.next_epoch(session, pipeline, after)
 
     def take_over(self, pipeline: str) -> int:

@@ -112,8 +112,18 @@ class Releases:
         """Write the pointer to the champion anew, where a crash or a hand left it behind the registry."""
         name = self.folder.name
         champion = self.registry.model_version(name, self.registry.aliases(name)[CHAMPION])
-        epoch = self.registry.next_epoch(name)
+        epoch = self.registry.next_epoch(name, controller=self.controller)
         return self.point(Pointer(champion.version, champion.manifest_sha256, epoch))
+
+    def settle(self) -> Pointer | None:
+        """Point to the champion, where whoever released it died before that; None where all is well."""
+        champion, known = (
+            self.registry.alias(self.folder.name, CHAMPION),
+            legible_pointer(self.folder.pointer),
+        )
+        if champion is None or (known is not None and known.version == champion):
+            return None
+        return self.point_again()
 
     def _moved(self, version: str, expected: str | None, epoch: int | None, reason: str) -> Release:
         if self._is_champion(version):

@@ -40,7 +40,7 @@ PIPELINE, FIRST = "flights", "flights-retrain-1"
 BETTER = Comparison("accuracy", "v1", "v2", 400, 0.61, 0.88, 0.27, 0.2, 0.33)
 WORSE = Comparison("accuracy", "v1", "v2", 400, 0.88, 0.61, -0.27, -0.33, -0.2)
 MADE = Retrained("v2", "d-2", "d-1", "xgboost", {"max_depth": 6}, 81.5, BETTER)
-MAX_TURNS = 60
+MAX_TURNS, TURN_S = 60, 40.0
 STEPS: Mapping[str, Any] = {
     "shadow": {},
     "canary": {"weights": [0.1, 0.5], "hold_s": 0},
@@ -136,7 +136,7 @@ def play(world: World, story: Story, clock_set_by: Mapping[int, float] | None = 
     if story.refused:
         world.errors["promote"] = ServingError("replica r1 refuses epoch 4")
     for turn in range(MAX_TURNS):
-        world.clock.advance(40)
+        world.clock.advance(TURN_S)
         world.clock.set_by((clock_set_by or {}).get(turn, 0.0))
         world.webhook_is_up = not story.webhook_is_late or turn > 6
         outside(world, story)
@@ -221,12 +221,12 @@ def test_neither_do_many_deaths(three_versions: MemoryDatabase, story: Story, de
 
 
 def times(world: World) -> list[tuple[str, float]]:
-    """Return each fact with the time that had gone by, whatever the clock showed."""
+    """Return each fact of a controller with the time that had gone by, whatever the clock showed."""
     found, ahead_s = [], 0.0
     for fact in world.facts:
         if isinstance(fact, ClockJumped):
             ahead_s += fact.by_s
-        elif not isinstance(fact, ControllerStarted | AlertSent):
+        elif fact.controller is not None and not isinstance(fact, ControllerStarted | AlertSent):
             found.append((kind_of(fact), (fact.at - NOON).total_seconds() - ahead_s))
     return found
 
@@ -247,7 +247,8 @@ def test_neither_does_a_clock_that_is_set(
     world = lived(three_versions, story, clock_set_by=clock_set_by)
     assert account(world) == account(quiet)
     assert [kind for kind, _ in times(world)] == [kind for kind, _ in times(quiet)]
-    assert [at for _, at in times(world)] == pytest.approx([at for _, at in times(quiet)])
+    # What a person wrote in the turn of a jump is read one turn later.
+    assert [at for _, at in times(world)] == pytest.approx([at for _, at in times(quiet)], abs=TURN_S + 1)
     # And also where a controller dies meanwhile, and the next one finds the clock set.
     assert account(lived(three_versions, story, deaths, clock_set_by)) == account(quiet)
 

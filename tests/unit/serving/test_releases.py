@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,22 @@ def test_a_promotion_is_no_rollback_done_before(releases: Releases) -> None:
     releases.rollback(expected="v3", reason="")
     with pytest.raises(StaleEpoch, match=r"must still be v1\. Got v2"):
         releases.rollback(expected="v1", reason="")
+
+
+def test_a_release_whose_process_died_before_it_moved_the_pointer_is_ended(releases: Releases) -> None:
+    crown(releases, "v1", "v2")
+    assert releases.settle() is None
+    name, epoch = releases.folder.name, releases.registry.epoch(releases.folder.name)
+    releases.registry.set_alias(name, "champion", "v1", expected="v2", reason="rolled back")
+    settled = releases.settle()
+    assert settled is not None
+    assert (settled.version, settled.epoch) == ("v1", epoch + 2)
+    assert read_pointer(releases.folder.pointer) == settled
+    releases.registry.set_alias(name, "champion", "v2", expected="v1", reason="promoted")
+    replaced = replace(releases, controller=releases.registry.take_over(name))
+    releases.registry.take_over(name)
+    with pytest.raises(StaleEpoch, match="another has taken over"):
+        replaced.settle()
 
 
 def test_there_is_nothing_to_go_back_to(releases: Releases) -> None:
