@@ -21,6 +21,7 @@ from raypipe.core.errors import ClusterError, DataError, UnknownVersion
 from raypipe.core.ids import Json, content_id
 from raypipe.core.progress import Progress, Step, silent
 from raypipe.data.versions import DataVersion, readable
+from raypipe.policy.config import RetrainAction
 from raypipe.registry.datasets import PipelineVersions
 from raypipe.registry.store import ModelVersion, Registry
 from raypipe.serving.releases import CHAMPION, Releases
@@ -124,16 +125,45 @@ class Loop:
         importance = read_importance(self.config.folder.model(found.version))
         return Outcome(run, data, found, Leaderboard.from_json(found.metrics), False, importance=importance)
 
-    def retrain(self, decision: str) -> tuple[Outcome, Prepared]:
+    def retrain(self, decision: str, action: RetrainAction = "retrain") -> tuple[Outcome, Prepared]:
         """Learn from the sources and all labelled live traffic, under the id of a decision.
+
+        The action says how; `rollback` learns nothing, and is `earlier`.
 
         The test rows of what comes back are the newest live ones, which neither this version nor the champion
         was trained or tuned on: `compare` judges by them. A decision that was carried out before is not
         again. Raises DataError where there are too few new labels.
         """
         data = self._learned_from(decision) or self.grow()
-        prepared = self.prepare_grown(data)
+        prepared = self._by(action, self.prepare_grown(data))
         return self.finished(decision, data) or self.learn(decision, data, prepared), prepared
+
+    def earlier(self) -> tuple[ModelVersion, Prepared]:
+        """Return the version that a rollback would go back to, and rows to judge it by beside the champion.
+
+        They are the newest labelled live ones, none of which either version was trained or tuned on. Raises
+        UnknownVersion where there is no such version, DataError where there are no such rows.
+        """
+        from raypipe.training.again import judging_alone
+
+        name, folder, back = self.config.name, self.config.folder, self.releases.way_back()
+        if back is None:
+            raise UnknownVersion(f"no version was the champion of {name} before {self._champion()}.")
+        champion, version = (self.registry.model_version(name, one) for one in (self._champion(), back))
+        known = [self.registry.data_version(name, one.data_version) for one in (champion, version)]
+        rows = self.config.retraining.gate.max_rows
+        return version, judging_alone(folder, self.grow(), champion, known=known, max_rows=rows)
+
+    def _by(self, action: RetrainAction, prepared: Prepared) -> Prepared:
+        """Return rows prepared for a search as an action needs them."""
+        from raypipe.training.again import refitted
+
+        if action == "retrain":
+            return prepared
+        champion = self.registry.model_version(self.config.name, prepared.champion or self._champion())
+        found = refitted(prepared, self.config.folder, champion, self.config.training)
+        self._say(action, found.note or f"the family and the parameters of {champion.version}")
+        return found
 
     def _learned_from(self, run: str) -> DataVersion | None:
         """Return the rows of a run that was begun before: rows of now may judge what it was trained on."""

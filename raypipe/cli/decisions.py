@@ -6,14 +6,14 @@ import getpass
 import time
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
 from raypipe.cli.output import DEFAULT_CONFIG, ConfigArgument, JsonOption, emit, opened
 from raypipe.cli.signals import outlook_lines, window_lines
 from raypipe.core.clock import SystemClock
-from raypipe.core.errors import UnknownVersion
+from raypipe.core.errors import ConfigError, UnknownVersion
 
 if TYPE_CHECKING:
     from raypipe.control.nearness import Outlook
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 WATCH_INTERVAL_S = 1.0
 VersionArgument = Annotated[str, typer.Argument(help="A model version, such as v2.", metavar="VERSION")]
+ACTION_HELP = (
+    "retrain: search for parameters; refit: the champion's parameters on the rows of now; "
+    "rollback: judge the version that was champion before it."
+)
 NoteOption = Annotated[str, typer.Option(help="Why, for the history.")]
 
 
@@ -32,15 +36,22 @@ def add_to(app: typer.Typer) -> None:
 
 
 def retrain(
-    config: ConfigArgument = DEFAULT_CONFIG, note: NoteOption = "", as_json: JsonOption = False
+    config: ConfigArgument = DEFAULT_CONFIG,
+    action: Annotated[str, typer.Option(help=ACTION_HELP, metavar="ACTION")] = "retrain",
+    note: NoteOption = "",
+    as_json: JsonOption = False,
 ) -> None:
-    """Ask the controller for a retrain on the labelled live traffic."""
+    """Ask the controller for a retrain on the labelled live traffic, or for less."""
     from raypipe.control.people import request_retrain
+    from raypipe.policy.config import RetrainAction
 
     pipeline, registry = opened(config)
-    request_retrain(registry, pipeline.name, SystemClock(), by=getpass.getuser(), note=note)
+    if action not in get_args(RetrainAction):
+        raise ConfigError(f"--action must be one of {', '.join(get_args(RetrainAction))}. Got {action!r}.")
+    wanted = cast("RetrainAction", action)
+    request_retrain(registry, pipeline.name, SystemClock(), by=getpass.getuser(), note=note, action=wanted)
     emit(
-        {"requested": True},
+        {"requested": True, "action": wanted},
         as_json,
         lambda: ["asked; `raypipe status` shows what becomes of it."],
     )

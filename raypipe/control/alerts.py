@@ -13,6 +13,7 @@ from raypipe.control.events import (
     PromotionFailed,
     RetrainFailed,
     RetrainLost,
+    Trigger,
     WindowScored,
 )
 from raypipe.control.rollout_events import CanaryJudged, ShadowJudged
@@ -73,6 +74,12 @@ def alerts_on_window(
 def alert_on_cap(pipeline: str, at: datetime, cap: str, evidence: Evidence) -> AlertRaised:
     """Return the alert that a retrain is due and the day has had all it may have."""
     return AlertRaised(at, daily(f"{pipeline}/cap", at), f"a retrain is due, but {cap}", evidence)
+
+
+def alert_on_trigger(pipeline: str, at: datetime, trigger: Trigger, evidence: Evidence) -> AlertRaised:
+    """Return the alert that a trigger asks, where no more than that was wanted."""
+    known = f"{evidence.n_new_labels} new labels" if evidence.cost is None else evidence.cost.text
+    return AlertRaised(at, daily(f"{pipeline}/{trigger}", at), f"a retrain may be due: {known}", evidence)
 
 
 def harm_text(harm: Harm) -> str:

@@ -349,6 +349,7 @@ class Controller:
                 found.family,
                 found.params,
                 found.cost_cpu_s,
+                found.note,
                 controller=self._epoch,
             )
         if state == "unknown":

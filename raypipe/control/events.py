@@ -34,11 +34,12 @@ from raypipe.control.rollout_events import (
 from raypipe.core.errors import RegistryError
 from raypipe.core.ids import Json
 from raypipe.monitoring.decay import Decay
+from raypipe.policy.config import RetrainAction, SetTrigger
 
 if TYPE_CHECKING:
     from raypipe.control.rollout_evidence import RolloutEvidence
 
-Trigger = Literal["hand", "quality", "harm", "labels", "drift", "schedule", "cost"]
+Trigger = Literal["hand"] | SetTrigger
 POLICY = "policy"
 """Who approves or rejects where no person did."""
 
@@ -154,6 +155,7 @@ class RetrainRequested(Happening):
 
     by: str
     note: str = ""
+    action: RetrainAction = "retrain"
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,7 @@ class RetrainDecided(Happening):
     trigger: Trigger
     evidence: Evidence
     champion: str | None
+    action: RetrainAction = "retrain"
 
 
 @dataclass(frozen=True)
@@ -191,6 +194,8 @@ class RetrainSucceeded(Happening):
     family: str = ""
     params: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
     cost_cpu_s: float | None = None
+    note: str = ""
+    """Why another action was taken than was decided; empty where it was not."""
 
 
 @dataclass(frozen=True)

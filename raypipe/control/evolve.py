@@ -179,7 +179,9 @@ def _decided(state: State, event: RetrainDecided) -> State:
     known, scheduled = event.evidence.n_labels, event.trigger == "schedule"
     return replace(
         state,
-        phase=Retraining(event.decision, event.trigger, event.evidence, event.at, state.n_labels),
+        phase=Retraining(
+            event.decision, event.trigger, event.evidence, event.at, state.n_labels, event.action
+        ),
         n_decisions=state.n_decisions + 1,
         decided_at=(*(at for at in state.decided_at if at > event.at - DAY), event.at),
         n_labels=state.n_labels if known is None else known,

@@ -16,6 +16,7 @@ from raypipe.control.events import (
     Event,
     Fact,
     Rejected,
+    RetrainDecided,
     RetrainRequested,
     RolloutScored,
     Ticked,
@@ -28,6 +29,7 @@ from raypipe.control.evolve import evolve
 from raypipe.control.state import State
 from raypipe.core.errors import RegistryError
 from raypipe.core.ids import Json
+from raypipe.policy.config import RetrainAction
 
 if TYPE_CHECKING:
     from raypipe.registry.values import LedgerEntry
@@ -66,6 +68,14 @@ def read_facts(registry: Ledger, pipeline: str, *, after_seq: int = 0) -> tuple[
     entries = registry.history(pipeline, None, after_seq=after_seq)
     found = ((entry.seq, fact_of(entry)) for entry in reversed(entries))
     return tuple((seq, fact) for seq, fact in found if fact is not None)
+
+
+def action_of(registry: Ledger, pipeline: str, decision: str) -> RetrainAction:
+    """Return what was decided under an id; raises RegistryError where the ledger knows of none."""
+    for _, fact in reversed(read_facts(registry, pipeline)):
+        if isinstance(fact, RetrainDecided) and fact.decision == decision:
+            return fact.action
+    raise RegistryError(f"no decision of {pipeline} has the id {decision!r}.")
 
 
 def fact_of(entry: LedgerEntry) -> Fact | None:

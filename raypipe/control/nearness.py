@@ -33,7 +33,7 @@ class Nearness:
 
     trigger: str
     leads_to: str
-    """`retrain` or `alert`."""
+    """What follows, as the config calls it: `retrain`, `alert` and others."""
     ratio: float | None
     text: str
 
@@ -64,7 +64,7 @@ def outlook(
             *_cost(state, own, settings.triggers),
             *_labels(state, own, settings.triggers),
             *_drift(own, settings.triggers),
-            *_schedule(state),
+            *_schedule(state, settings.triggers),
         ),
         tuple(_held_by(state, own, settings, now)),
     )
@@ -95,12 +95,12 @@ def trigger_samples(pipeline: str, found: Outlook) -> Iterator[Sample]:
 
 
 def _quality(window: WindowReport | None, triggers: TriggerSettings) -> Iterator[Nearness]:
-    bound = triggers.quality_bound
+    bound, leads_to = triggers.quality_bound, triggers.response_to("quality")
     if bound is None:
         return
     found = window.quality if window is not None else None
     if found is None or found.value is None:
-        yield Nearness("quality", "retrain", None, f"no live score yet; bound {bound:g}")
+        yield Nearness("quality", leads_to, None, f"no live score yet; bound {bound:g}")
         return
     larger = METRICS[found.metric].larger_is_better
     end = found.high if larger else found.low
@@ -109,7 +109,7 @@ def _quality(window: WindowReport | None, triggers: TriggerSettings) -> Iterator
     side = "above" if larger else "below"
     where = f"{away:.3g} {side} its bound {bound:g}" if away >= 0 else f"beyond its bound {bound:g}"
     text = f"the better end of live {found.metric}'s interval, {best:.4g}, is {where}"
-    yield Nearness("quality", "retrain", 1.0 if away < 0 else None, text)
+    yield Nearness("quality", leads_to, 1.0 if away < 0 else None, text)
 
 
 def _harm(window: WindowReport | None, triggers: TriggerSettings) -> Iterator[Nearness]:
@@ -133,17 +133,19 @@ def _cost(state: State, window: WindowReport | None, triggers: TriggerSettings) 
         return
     decay = window.signals.decay if window is not None and window.signals is not None else None
     if decay is None:
-        yield Nearness("cost", "retrain", None, "too few labels have matured yet")
+        yield Nearness("cost", triggers.actions.cost, None, "too few labels have matured yet")
         return
     found = expected_cost(decay, triggers.cost, state.n_unhelpful)
-    yield Nearness("cost", "retrain", min(1.0, found.at_stake / found.needed), found.text)
+    yield Nearness("cost", triggers.actions.cost, min(1.0, found.at_stake / found.needed), found.text)
 
 
 def _labels(state: State, window: WindowReport | None, triggers: TriggerSettings) -> Iterator[Nearness]:
     wanted = triggers.new_labels
     if wanted is not None:
         n = 0 if window is None else max(0, window.n_labels - state.n_labels)
-        yield Nearness("labels", "retrain", min(1.0, n / wanted), f"{n:,} of {wanted:,} new labels")
+        yield Nearness(
+            "labels", triggers.actions.labels, min(1.0, n / wanted), f"{n:,} of {wanted:,} new labels"
+        )
 
 
 def _drift(window: WindowReport | None, triggers: TriggerSettings) -> Iterator[Nearness]:
@@ -158,12 +160,12 @@ def _drift(window: WindowReport | None, triggers: TriggerSettings) -> Iterator[N
     yield Nearness("drift", triggers.drift, nearest.nearness, f"nearest: {nearest.column}{psi}")
 
 
-def _schedule(state: State) -> Iterator[Nearness]:
+def _schedule(state: State, triggers: TriggerSettings) -> Iterator[Nearness]:
     if state.schedule is None or state.schedule_from is None:
         return
     at = next_time(state.schedule, state.schedule_from)
     if at is not None:
-        yield Nearness("schedule", "retrain", None, f"at {at:%Y-%m-%d %H:%M} UTC")
+        yield Nearness("schedule", triggers.actions.schedule, None, f"at {at:%Y-%m-%d %H:%M} UTC")
 
 
 def _held_by(

@@ -27,6 +27,8 @@ class Retrained:
     params: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
     cost_cpu_s: float | None = None
     comparison: Comparison | None = None
+    note: str = ""
+    """Why another action was taken than was decided."""
     error: str = ""
 
 

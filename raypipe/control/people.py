@@ -7,12 +7,21 @@ from raypipe.control.ledger import fold, record
 from raypipe.control.state import AwaitingApproval, Canarying, Shadowing, State
 from raypipe.core.clock import Clock
 from raypipe.core.errors import RegistryError
+from raypipe.policy.config import RetrainAction
 from raypipe.registry.store import Registry
 
 
-def request_retrain(registry: Registry, pipeline: str, clock: Clock, *, by: str, note: str = "") -> None:
-    """Ask for a retrain; the controller starts it when it rests."""
-    record(registry, pipeline, RetrainRequested(clock.now(), by, note))
+def request_retrain(
+    registry: Registry,
+    pipeline: str,
+    clock: Clock,
+    *,
+    by: str,
+    note: str = "",
+    action: RetrainAction = "retrain",
+) -> None:
+    """Ask for a retrain, or for what is like one; the controller starts it when it rests."""
+    record(registry, pipeline, RetrainRequested(clock.now(), by, note, action))
 
 
 def answer(

@@ -32,6 +32,7 @@ from raypipe.control.evolve import evolve
 from raypipe.control.rollout_events import CanaryJudged, CanaryStepped, ShadowJudged
 from raypipe.control.state import State, Watching
 from raypipe.core.ids import Json
+from raypipe.policy.config import RetrainAction
 
 Ending: TypeAlias = Literal[
     "open",
@@ -68,12 +69,15 @@ class Receipt:
     evidence: Evidence
     champion: str | None
     """The champion when it was decided."""
+    action: RetrainAction = "retrain"
     version: str | None = None
     data_version: str | None = None
     champion_data_version: str | None = None
     family: str = ""
     params: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
     cost_cpu_s: float | None = None
+    note: str = ""
+    """Why another action was taken than was decided."""
     timed_out: bool = False
     gate: GateJudged | None = None
     answer: Approved | Rejected | None = None
@@ -111,7 +115,7 @@ def find(known: Iterable[Receipt], subject: str) -> Receipt | None:
 
 
 def _opened(fact: RetrainDecided) -> Receipt:
-    return Receipt(fact.decision, fact.at, fact.trigger, fact.evidence, fact.champion)
+    return Receipt(fact.decision, fact.at, fact.trigger, fact.evidence, fact.champion, fact.action)
 
 
 def _told(receipt: Receipt, fact: Fact) -> Receipt:
@@ -127,6 +131,7 @@ def _told(receipt: Receipt, fact: Fact) -> Receipt:
                 family=fact.family,
                 params=fact.params,
                 cost_cpu_s=fact.cost_cpu_s,
+                note=fact.note,
             )
         case GateJudged():
             return replace(receipt, gate=fact, reason="; ".join(fact.reasons))
@@ -157,7 +162,7 @@ def render(receipt: Receipt) -> tuple[str, ...]:
         line
         for line in (
             f"{receipt.decision}: {receipt.ending}{f' ({receipt.reason})' if receipt.reason else ''}",
-            f"  decided    {receipt.decided_at:%Y-%m-%d %H:%M:%S} UTC, by {_why(receipt)}",
+            f"  decided    {receipt.decided_at:%Y-%m-%d %H:%M:%S} UTC: {receipt.action}, by {_why(receipt)}",
             _evidence_line(receipt.evidence),
             _made_line(receipt),
             _gate_line(receipt.gate),
@@ -211,7 +216,9 @@ def _made_line(receipt: Receipt) -> str:
     cost = "" if receipt.cost_cpu_s is None else f", {receipt.cost_cpu_s:.1f} CPU seconds"
     before = f" (champion: {receipt.champion_data_version})" if receipt.champion_data_version else ""
     made = f"{receipt.version}: {receipt.family or 'a model'} of {receipt.data_version}"
-    return f"  made       {made}{before}{cost}"
+    note = f"; {receipt.note}" if receipt.note else ""
+    word = "earlier " if receipt.action == "rollback" else "made    "
+    return f"  {word}   {made}{before}{cost}{note}"
 
 
 def _gate_line(gate: GateJudged | None) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from raypipe.control.events import AlertRaised, Evidence, RetrainRequested, Trigger
-from raypipe.policy.config import MAX_DOUBLINGS, RetrainingSettings
+from raypipe.policy.config import MAX_DOUBLINGS, RetrainAction, RetrainingSettings
 
 N_REMEMBERED = 100
 """Keys of alerts, and requests, that are remembered, so that the state stays small."""
@@ -30,6 +30,7 @@ class Retraining:
     since: datetime
     n_labels_before: int
     """What the next retrain counts new labels from, should this one make no version."""
+    action: RetrainAction = "retrain"
     submitted: bool = False
     stopping_since: datetime | None = None
 

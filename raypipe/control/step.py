@@ -23,7 +23,7 @@ from raypipe.control.actions import (
     StopRetrain,
     SubmitRetrain,
 )
-from raypipe.control.alerts import alert_on_cap, alerts_on_window
+from raypipe.control.alerts import alert_on_cap, alert_on_trigger, alerts_on_window
 from raypipe.control.clock_events import ClockSetBack
 from raypipe.control.deadlines import overdue, settle
 from raypipe.control.events import (
@@ -60,7 +60,7 @@ from raypipe.control.state import (
     latest_time,
     rested,
 )
-from raypipe.control.triggers import Due, due
+from raypipe.control.triggers import Due, action_on, due, told_of
 from raypipe.policy.config import RetrainingSettings
 
 CLOCK_TOLERANCE = timedelta(hours=3)
@@ -184,18 +184,28 @@ def _noticed(state: State, seen: Observation, settings: RetrainingSettings) -> F
         for alert in alerts_on_window(state.pipeline, seen, settings):
             if alert.key not in state.alerts:
                 return replace(alert, controller=state.controller)
+    for trigger, evidence in told_of(state, seen, settings):
+        alert = alert_on_trigger(state.pipeline, seen.at, trigger, evidence)
+        if alert.key not in state.alerts:
+            return replace(alert, controller=state.controller)
     asks = due(state, seen, settings) if isinstance(state.phase, Watching) else None
     if asks is None or not rested(state, seen.at, settings):
         return None
     cap = cap_of(state, seen.at, settings)
     if asks[0] == "hand" or cap is None:
-        return _decision(state, asks, seen.at)
+        return _decision(state, asks, seen.at, settings)
     alert = alert_on_cap(state.pipeline, seen.at, cap, asks[1])
     return None if alert.key in state.alerts else replace(alert, controller=state.controller)
 
 
-def _decision(state: State, asks: Due, at: datetime) -> RetrainDecided:
+def _decision(state: State, asks: Due, at: datetime, settings: RetrainingSettings) -> RetrainDecided:
     trigger, evidence = asks
     return RetrainDecided(
-        at, state.next_decision, trigger, evidence, state.champion, controller=state.controller
+        at,
+        state.next_decision,
+        trigger,
+        evidence,
+        state.champion,
+        action_on(state, trigger, settings),
+        controller=state.controller,
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TypeAlias
 
 from raypipe.control.events import Evidence, Observation, Ticked, Trigger, WindowScored
 from raypipe.control.expected_cost import expected_cost
 from raypipe.control.state import State
-from raypipe.policy.config import RetrainingSettings
+from raypipe.policy.config import Response, RetrainAction, RetrainingSettings
 from raypipe.policy.cron import next_time
 
 Due: TypeAlias = tuple[Trigger, Evidence]
@@ -24,19 +25,39 @@ def due(state: State, seen: Observation, settings: RetrainingSettings) -> Due | 
     by_hand = _by_hand(state, seen)
     if by_hand is not None or settings.mode == "manual":
         return by_hand
-    asking = [
-        one
-        for one in (
-            _by_quality(state, seen, settings),
-            _by_harm(state, seen, settings),
-            _by_cost(state, seen, settings),
-            _by_labels(state, seen, settings),
-            _by_drift(state, seen, settings),
-            _by_schedule(state, seen),
-        )
-        if one is not None
-    ]
+    asking = [one for one in _asking(state, seen, settings) if _response(one[0], settings) != "alert"]
     return asking[0] if len(asking) >= settings.triggers.n_needed else None
+
+
+def told_of(state: State, seen: Observation, settings: RetrainingSettings) -> Iterator[Due]:
+    """Yield what asks, and only alerts, of those whose alert comes from nowhere else."""
+    for trigger, evidence in _asking(state, seen, settings) if state.champion is not None else ():
+        if trigger in ("cost", "labels") and _response(trigger, settings) == "alert":
+            yield trigger, evidence
+
+
+def _asking(state: State, seen: Observation, settings: RetrainingSettings) -> list[Due]:
+    """Return what is set and asks, that which is told first in front."""
+    found = (
+        _by_quality(state, seen, settings),
+        _by_harm(state, seen, settings),
+        _by_cost(state, seen, settings),
+        _by_labels(state, seen, settings),
+        _by_drift(state, seen, settings),
+        _by_schedule(state, seen),
+    )
+    return [one for one in found if one is not None and _response(one[0], settings) != "off"]
+
+
+def action_on(state: State, trigger: Trigger, settings: RetrainingSettings) -> RetrainAction:
+    """Return what follows where a trigger asked, or a person."""
+    if trigger == "hand":
+        return "retrain" if state.requested is None else state.requested.action
+    return settings.triggers.action_of(trigger) or "retrain"
+
+
+def _response(trigger: Trigger, settings: RetrainingSettings) -> Response:
+    return "retrain" if trigger == "hand" else settings.triggers.response_to(trigger)
 
 
 def _by_hand(state: State, seen: Observation) -> Due | None:
@@ -56,9 +77,9 @@ def _by_quality(state: State, seen: Observation, settings: RetrainingSettings) -
 
 
 def _by_harm(state: State, seen: Observation, settings: RetrainingSettings) -> Due | None:
-    if settings.triggers.harm != "retrain" or not isinstance(seen, WindowScored):
+    if not isinstance(seen, WindowScored) or not _warm(state, seen, settings):
         return None
-    if seen.harm is None or seen.harm.slices or not _warm(state, seen, settings):
+    if seen.harm is None or seen.harm.slices:
         return None
     return "harm", _evidence(state, seen, settings.triggers.quality_bound)
 
@@ -75,9 +96,7 @@ def _by_cost(state: State, seen: Observation, settings: RetrainingSettings) -> D
 
 
 def _by_drift(state: State, seen: Observation, settings: RetrainingSettings) -> Due | None:
-    if settings.triggers.drift != "retrain" or not isinstance(seen, WindowScored):
-        return None
-    if not seen.drifted or not _warm(state, seen, settings):
+    if not isinstance(seen, WindowScored) or not seen.drifted or not _warm(state, seen, settings):
         return None
     return "drift", _evidence(state, seen, settings.triggers.quality_bound)
 

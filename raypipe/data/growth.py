@@ -57,6 +57,16 @@ def live_ids(folder: PipelineHome, version: DataVersion) -> frozenset[str]:
     return frozenset(ids.to_pylist())
 
 
+def newest_live(folder: PipelineHome, version: DataVersion, *, seen: Collection[str]) -> pa.Table:
+    """Return the live rows of a grown version whose ids are none of `seen`, the oldest answer first."""
+    names = [column.name for column in version.columns]
+    schema = schema_of(version.columns, [*names, ID_COLUMN, AT_COLUMN])
+    files = [file for one in version.fragments if one.source == ENDPOINT for file in one.files]
+    rows = read_files(folder.rows, files, schema)
+    fresh = rows.filter(pa.array([id not in seen for id in rows[ID_COLUMN].to_pylist()], pa.bool_()))
+    return fresh.sort_by(AT_COLUMN).select(names)
+
+
 def read_grown(folder: PipelineHome, version: DataVersion) -> pa.Table:
     """Return the rows of a grown version with `_id` and `_at`, null for rows of the sources, and numbered."""
     return read_numbered(folder, version, [ID_COLUMN, AT_COLUMN])

@@ -12,7 +12,14 @@ from raypipe.policy.cron import CronError, next_time, parse_cron
 from raypipe.policy.rollout import RolloutSettings
 
 Mode = Literal["auto", "approve", "manual"]
-Response = Literal["off", "alert", "retrain"]
+RetrainAction = Literal["retrain", "refit", "rollback"]
+"""`retrain` searches; `refit` trains the champion's family once more, with its parameters, on the rows of
+now; `rollback` judges the version that was the champion before beside the present one. All must pass the
+gate."""
+Response = Literal["off", "alert"] | RetrainAction
+SetTrigger = Literal["quality", "harm", "cost", "labels", "drift", "schedule"]
+TRIGGERS: tuple[SetTrigger, ...] = ("quality", "harm", "cost", "labels", "drift", "schedule")
+"""What a person can set to ask, that which is told first where several ask at once in front."""
 DAY_S = 86_400.0
 MAX_DOUBLINGS = 6
 """A rest, or what another retrain must be worth, is doubled so often at most."""
@@ -25,6 +32,15 @@ class CostSettings(Settings):
     """What an answer costs whose loss is 1: a wrong class, or an error larger than any at release."""
     retrain: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     """What a retrain costs, all in all."""
+
+
+class ActionSettings(Settings):
+    """What follows where a trigger asks whose own setting is a bound, a price, a count or a time."""
+
+    quality: Literal["alert"] | RetrainAction = "retrain"
+    cost: Literal["alert"] | RetrainAction = "retrain"
+    labels: Literal["alert"] | RetrainAction = "retrain"
+    schedule: RetrainAction = "retrain"
 
 
 class TriggerSettings(Settings):
@@ -42,16 +58,34 @@ class TriggerSettings(Settings):
     """Ask once it costs more to keep the version than to retrain, by matured labels at these prices."""
     drift: Response = "alert"
     """What follows when an input's values drift: drift alone need not do harm."""
+    actions: ActionSettings = ActionSettings()
+    """What follows where one of the others asks."""
     need: Literal["any", "all"] | Annotated[int, Field(ge=1)] = "any"
-    """How many of the triggers that are set must ask at once; with `all`, each of them. Drift and harm count
-    where they are set to retrain."""
+    """How many of the triggers that are set must ask at once; with `all`, each of them. One that
+    only alerts does not count."""
 
     @property
     def n_set(self) -> int:
         """How many of them can ask."""
-        given = (self.schedule, self.new_labels, self.quality_bound, self.cost)
-        asking = (self.harm, self.drift)
-        return sum(one is not None for one in given) + sum(one == "retrain" for one in asking)
+        return sum(self.action_of(trigger) is not None for trigger in TRIGGERS)
+
+    def action_of(self, trigger: SetTrigger) -> RetrainAction | None:
+        """What a trigger asks for; None where it is not set, is off or only alerts."""
+        response = self.response_to(trigger)
+        return None if response == "off" or response == "alert" else response
+
+    def response_to(self, trigger: SetTrigger) -> Response:
+        """What follows where a trigger asks; `off` where it is not set."""
+        actions = self.actions
+        responses: dict[SetTrigger, Response] = {
+            "quality": "off" if self.quality_bound is None else actions.quality,
+            "harm": self.harm,
+            "cost": "off" if self.cost is None else actions.cost,
+            "labels": "off" if self.new_labels is None else actions.labels,
+            "drift": self.drift,
+            "schedule": "off" if self.schedule is None else actions.schedule,
+        }
+        return responses[trigger]
 
     @property
     def n_needed(self) -> int:

@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import TypeGuard
 
 from raypipe.config.settings import Config
+from raypipe.control.ledger import action_of
 from raypipe.control.outcome import Retrained, write_progress, write_result
 from raypipe.core.clock import SystemClock
 from raypipe.core.errors import RaypipeError
 from raypipe.core.progress import Progress, Step
 from raypipe.pipeline import Loop, Outcome
+from raypipe.policy.config import RetrainAction
 from raypipe.registry.store import Registry
+from raypipe.registry.values import ModelVersion
 from raypipe.runtime.proof import prove
 from raypipe.runtime.resources import plan
 from raypipe.runtime.session import session
@@ -35,7 +38,8 @@ def main() -> None:
     folder, decision = Path(sys.argv[1]), sys.argv[2]
     config = Config.model_validate_json((folder / "config.json").read_bytes())
     try:
-        result = carry_out(_loop(config, decision), decision)
+        loop = _loop(config, decision)
+        result = carry_out(loop, decision, action_of(loop.registry, config.name, decision))
     except Exception as error:
         unexpected = f"unexpected {type(error).__name__}: {error}; the job's log in the dashboard has more"
         write_result(config.folder, decision, Retrained(error=unexpected))
@@ -44,19 +48,31 @@ def main() -> None:
     sys.exit(0 if result.version is not None else 1)
 
 
-def carry_out(loop: Loop, decision: str) -> Retrained:
-    """Retrain, register and compare; whatever a person can mend is told in the result."""
+def carry_out(loop: Loop, decision: str, action: RetrainAction = "retrain") -> Retrained:
+    """Retrain, register and compare; whatever a person can mend is told in the result.
+
+    A rollback trains and registers nothing: it compares the version that was the champion before.
+    """
     started = time.process_time()
     try:
-        outcome, prepared = loop.retrain(decision)
+        if action == "rollback":
+            version, prepared = loop.earlier()
+            made = _found(loop, version, prepared, time.process_time() - started)
+        else:
+            outcome, prepared = loop.retrain(decision, action)
+            version = outcome.version
+            made = _made(loop, outcome, prepared, time.process_time() - started)
     except RaypipeError as error:
         return Retrained(error=str(error))
-    made = _made(loop, outcome, prepared, time.process_time() - started)
+    return _compared(loop, version, prepared, made)
+
+
+def _compared(loop: Loop, version: ModelVersion, prepared: Prepared, made: Retrained) -> Retrained:
     try:
-        compared = loop.compare(outcome.version, prepared)
+        compared = loop.compare(version, prepared)
         if compared.challenger_error:
             return replace(made, comparison=compared)
-        proof = prove(loop.config.root.root, loop.config.name, outcome.version.version)
+        proof = prove(loop.config.root.root, loop.config.name, version.version)
     except RaypipeError as error:
         return replace(made, error=str(error))
     return replace(made, comparison=replace(compared, row_ms=proof.row_ms, n_bytes=proof.n_bytes))
@@ -68,18 +84,33 @@ def _loop(config: Config, decision: str) -> Loop:
     return Loop(config, registry, clock, lambda: _compute(config), say)
 
 
+def _found(loop: Loop, version: ModelVersion, prepared: Prepared, cpu_s: float) -> Retrained:
+    return Retrained(
+        version=version.version,
+        data_version=version.data_version,
+        champion_data_version=_known_to_champion(loop, prepared),
+        family=version.family,
+        cost_cpu_s=round(cpu_s, 3),
+    )
+
+
 def _made(loop: Loop, outcome: Outcome, prepared: Prepared, driver_cpu_s: float) -> Retrained:
-    champion = prepared.champion
-    before = None if champion is None else loop.registry.model_version(loop.config.name, champion)
     best = outcome.leaderboard.best
     return Retrained(
         version=outcome.version.version,
         data_version=outcome.data.id,
-        champion_data_version=None if before is None else before.data_version,
+        champion_data_version=_known_to_champion(loop, prepared),
         family=best.family,
         params={name: value for name, value in best.params.items() if _is_plain(value)},
         cost_cpu_s=round(driver_cpu_s + training_s(loop.config.folder.runs / outcome.run), 3),
+        note=prepared.note,
     )
+
+
+def _known_to_champion(loop: Loop, prepared: Prepared) -> str | None:
+    """Return the data version that the champion was trained on."""
+    champion = prepared.champion
+    return None if champion is None else loop.registry.model_version(loop.config.name, champion).data_version
 
 
 def _is_plain(value: object) -> TypeGuard[str | int | float | bool | None]:

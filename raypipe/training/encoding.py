@@ -42,7 +42,7 @@ def training_set(prepared: Prepared, compute: str, place: Path) -> TrainingSet:
     split, task, transform = prepared.split, prepared.task, prepared.transform
     if isinstance(split.train, StoredRows):
         files = written(prepared, compute, place)
-        return mapped(files, task, transform.feature_names, prepared.windows)
+        return mapped(files, task, transform.feature_names, prepared.windows, prepared.recipe)
     x_train = features_of(split.train, transform, compute)
     return TrainingSet(
         x_train=prepared.out_of_fold.replaced(x_train, split.train),
@@ -52,6 +52,7 @@ def training_set(prepared: Prepared, compute: str, place: Path) -> TrainingSet:
         task=task,
         feature_names=transform.feature_names,
         windows=prepared.windows,
+        recipe=prepared.recipe,
     )
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from raypipe.data.profile import Profile
     from raypipe.data.split import Split
     from raypipe.processing.transform import FittedTransform
+    from raypipe.training.recipe import Recipe
     from raypipe.training.task import Task
 
 MIN_WINDOW_ROWS = 200
@@ -35,6 +36,10 @@ class Prepared:
     """How many of the newest training rows a trial may learn from; all if empty."""
     champion: str | None = None
     """The version whose rows neither choose nor judge; None where rows of the sources do."""
+    recipe: Recipe | None = None
+    """What is trained in the place of a search."""
+    note: str = ""
+    """Why something else was prepared than was asked for; empty where it was not."""
 
     def content(self, data: str, settings: TrainingSettings, frameworks: dict[str, str]) -> str:
         """Return the id of what a race is made from: equal ids, equal features, targets and budgets.
@@ -52,6 +57,8 @@ class Prepared:
             "training": settings.model_dump(mode="json", exclude=WITHOUT_EFFECT),
             "frameworks": frameworks,
         }
+        if self.recipe is not None:
+            made_from["recipe"] = self.recipe.to_json()
         return content_id("c", made_from)
 
 

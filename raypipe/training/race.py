@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from raypipe.training.feature_files import FeatureFiles
+    from raypipe.training.recipe import Recipe
 
 TrialStatus = Literal["finished", "stopped", "failed"]
 
@@ -34,6 +35,8 @@ class TrainingSet:
     """Numbers of the newest training rows, which must be in time order, to learn from; all rows if empty."""
     files: FeatureFiles | None = None
     """Where all of it is, and the test rows; None where it is in memory."""
+    recipe: Recipe | None = None
+    """What is trained in the place of a search."""
 
     def recent(self, n_rows: int) -> TrainingSet:
         """Return the same with the newest training rows alone."""
@@ -43,17 +46,23 @@ class TrainingSet:
         """Let a copy in another process map the files anew: many nodes must share their folder."""
         if self.files is None:
             return TrainingSet, tuple(getattr(self, one.name) for one in fields(self))
-        return mapped, (self.files, self.task, self.feature_names, self.windows)
+        return mapped, (self.files, self.task, self.feature_names, self.windows, self.recipe)
 
 
 def mapped(
-    files: FeatureFiles, task: Task, feature_names: tuple[str, ...], windows: tuple[int, ...]
+    files: FeatureFiles,
+    task: Task,
+    feature_names: tuple[str, ...],
+    windows: tuple[int, ...],
+    recipe: Recipe | None = None,
 ) -> TrainingSet:
     """Return the training and validation rows of files, none of which is read yet."""
     (x_train, y_train), (x_validation, y_validation) = (
         (files.features(part), files.target(part)) for part in (0, 1)
     )
-    return TrainingSet(x_train, y_train, x_validation, y_validation, task, feature_names, windows, files)
+    return TrainingSet(
+        x_train, y_train, x_validation, y_validation, task, feature_names, windows, files, recipe
+    )
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from raypipe.data.committer import commit_once
 from raypipe.data.synthetic import COLUMNS, AgrawalSettings, generate
 from raypipe.data.wal import WalWriter
 from raypipe.pipeline import Loop, Outcome
+from raypipe.policy.config import RetrainAction
 from raypipe.registry.store import ModelVersion, Registry
 from raypipe.runtime.job import carry_out
 from raypipe.serving.golden import golden_rows
@@ -144,8 +145,8 @@ class OneModelLoop(Loop):
         summary = TrialSummary("t1", "xgboost", {}, 0.5, "finished", 9, 0.5)
         return kept.keep_race([Standing(summary, model.format, folder)], [summary])
 
-    def retrain(self, decision: str) -> tuple[Outcome, Prepared]:
-        outcome, prepared = super().retrain(decision)
+    def retrain(self, decision: str, action: RetrainAction = "retrain") -> tuple[Outcome, Prepared]:
+        outcome, prepared = super().retrain(decision, action)
         self.registered(self.config.folder, outcome.version.version)
         return outcome, prepared
 

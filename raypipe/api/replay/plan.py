@@ -152,7 +152,7 @@ def _training(training: TrainingSettings, settings: ReplaySettings) -> TrainingS
 def _retraining(policy: RetrainingSettings, n_rows: int, speed: float) -> RetrainingSettings:
     """Return the same policy in the time of the replay: counts of labels stay, times shrink."""
     triggers = policy.triggers
-    asks = triggers.new_labels, triggers.quality_bound, triggers.cost, triggers.drift == "retrain" or None
+    asks = triggers.new_labels, triggers.quality_bound, triggers.cost, triggers.action_of("drift")
     labels = triggers.new_labels if any(ask is not None for ask in asks) else max(1, n_rows // N_RETRAINS)
     return policy.model_copy(
         update={

@@ -60,12 +60,13 @@ def race(
     where none could.
     """
     check_learnable(data)
+    if data.recipe is not None:
+        settings = settings.model_copy(update={"budget": settings.budget.model_copy(update={"trials": 1})})
     past = kept.trials()
     kept.search.mkdir(parents=True)
     try:
-        new = _search(
-            data, _families(settings, kept), settings, kept, past, cpus_per_trial, max_concurrent, progress
-        )
+        families = _families(data, settings, kept)
+        new = _search(data, families, settings, kept, past, cpus_per_trial, max_concurrent, progress)
         found = (*(one.standing for one in past), *new)
         best = best_of_families(found, METRICS[data.task.metric])
         if not best:
@@ -92,12 +93,14 @@ def _baseline(data: TrainingSet, seed: int, scratch: Path) -> Standing:
     return standings[0]
 
 
-def _families(settings: TrainingSettings, kept: RunFolder) -> dict[str, Family]:
-    """Return who races; the home signs their pickles where the settings allow some."""
+def _families(data: TrainingSet, settings: TrainingSettings, kept: RunFolder) -> dict[str, Family]:
+    """Return who races, or the one of a recipe; the home signs pickles where the settings allow some."""
     key = key_near(kept.path) if any(one.allow_pickle for one in settings.models.values()) else None
     if key is not None:
         make_key(key)
-    return families_of(settings, key)
+    families = families_of(settings, key)
+    recipe = data.recipe
+    return families if recipe is None else {recipe.family: recipe.family_in(families)}
 
 
 def _search(
@@ -116,17 +119,20 @@ def _search(
     left_s = settings.budget.minutes * 60 - spent_s
     if n_trials <= 0 or left_s <= 0:
         return ()
+    recipe = data.recipe
+    fixed = {} if recipe is None else recipe.trial(families[recipe.family], data.task)
     mode = "max" if METRICS[data.task.metric].larger_is_better else "min"
     watcher = _Watcher(data, families, settings, kept, past, progress)
     with _quiet():
         tune.Tuner(
             trainable(data, families, settings, cpus_per_trial),
+            param_space=fixed or None,
             tune_config=tune.TuneConfig(
                 metric="score",
                 mode=mode,
                 num_samples=n_trials,
-                search_alg=searcher(data, families, settings.seed, mode, past),
-                scheduler=scheduler(families, mode, past),
+                search_alg=None if fixed else searcher(data, families, settings.seed, mode, past),
+                scheduler=None if fixed else scheduler(families, mode, past),
                 max_concurrent_trials=max_concurrent,
                 time_budget_s=left_s,
                 reuse_actors=True,

@@ -22,9 +22,12 @@ from raypipe.data.growth import live_ids
 from raypipe.data.synthetic import COLUMNS, AgrawalSettings, generate
 from raypipe.data.wal import WalWriter
 from raypipe.pipeline import Loop, Outcome
+from raypipe.processing.stored import read_transform
+from raypipe.registry.manifest import read_manifest
 from raypipe.registry.store import Registry
 from raypipe.testing import FakeClock
 from raypipe.training.compare import Comparison
+from raypipe.training.kept import RunFolder
 from raypipe.training.prepared import Prepared
 from raypipe.training.trials import Trials
 
@@ -175,3 +178,31 @@ def test_once_promoted_its_rows_judge_no_more(retrained: Retrained) -> None:
     known = set(keys(retrained.live))
     assert known.isdisjoint(keys(prepared.split.test)) and known.isdisjoint(keys(prepared.split.validation))
     assert known <= set(keys(prepared.split.train))
+
+
+def test_a_refit_keeps_the_champions_parameters_and_searches_for_none(retrained: Retrained) -> None:
+    loop = retrained.loop
+    champion = loop.registry.alias("credit", "champion") or ""
+    of = loop.registry.model_version("credit", champion)
+    before = read_manifest(loop.config.folder.model(champion), of.manifest_sha256)
+    outcome, prepared = loop.retrain("credit-retrain-9", "refit")
+    best = outcome.leaderboard.best
+    assert (best.family, dict(best.params)) == (before.family, dict(before.params))
+    kept = RunFolder(loop.config.folder.runs / outcome.run).race()
+    assert kept is not None and [trial.family for trial in kept.trials] == [before.family]
+    assert prepared.transform.to_json() != read_transform(loop.config.folder.model(champion)).to_json()
+
+
+def test_an_earlier_champion_is_judged_on_rows_that_are_new_to_both(retrained: Retrained) -> None:
+    loop = retrained.loop
+    champion = loop.registry.alias("credit", "champion") or ""
+    newest = generate(AgrawalSettings(((300, 2),), seed=5)).select([*COLUMNS, "group"])
+    capture(loop, newest, champion, "s5", START + timedelta(hours=2))
+    version, judging = loop.earlier()
+    assert (version.version, judging.champion) == ("v1", champion)
+    known = {*keys(retrained.prepared.split.train), *keys(retrained.live)}
+    assert known.isdisjoint(keys(judging.split.test)) and judging.split.test.num_rows == 500
+    assert judging.split.train.num_rows == 0
+    compared = loop.compare(version, judging)
+    assert (compared.challenger, compared.champion, compared.n_rows) == ("v1", champion, 500)
+    assert compared.gain is not None and compared.gain > 0, "the concept of the history is back"

@@ -24,7 +24,7 @@ from raypipe.control.events import (
     RetrainSucceeded,
 )
 from raypipe.control.ledger import read_facts, record
-from raypipe.core.errors import RegistryError, UnknownVersion
+from raypipe.core.errors import ConfigError, RegistryError, UnknownVersion
 from raypipe.core.files import write_json
 from raypipe.monitoring.report import (
     ColumnEvidence,
@@ -90,7 +90,12 @@ def test_retrain_asks_the_controller(credit: Path, registry: Registry, command: 
     asked = newest(registry)
     assert isinstance(asked, RetrainRequested)
     assert (asked.by, asked.note) == (getpass.getuser(), "new fares")
-    assert command("retrain", str(credit), "--json").json == {"requested": True}
+    assert command("retrain", str(credit), "--json").json == {"requested": True, "action": "retrain"}
+    command("retrain", str(credit), "--action", "rollback")
+    asked = newest(registry)
+    assert isinstance(asked, RetrainRequested) and asked.action == "rollback"
+    with pytest.raises(ConfigError, match=r"--action must be one of .*rollback\. Got 'rerun'"):
+        command("retrain", str(credit), "--action", "rerun")
 
 
 @pytest.mark.parametrize(("word", "kind"), [("approve", "approved"), ("reject", "rejected")])

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from raypipe.control.clock_events import ClockJumped
 from raypipe.control.controller import Controller, JobState
 from raypipe.control.events import AlertSent, ControllerStarted, kind_of
-from raypipe.control.ledger import fold_facts
+from raypipe.control.ledger import action_of, fold_facts
 from raypipe.control.outcome import Retrained
 from raypipe.control.people import answer, read_state
 from raypipe.control.receipts import Ending
@@ -63,6 +63,7 @@ class Story:
     """Whether the endpoint refuses the challenger."""
     webhook_is_late: bool = False
     rollout: Mapping[str, Any] = field(default_factory=dict)
+    action: str = "retrain"
     shows: str = ""
     """What live traffic shows of the challenger: that it is fine, or that it does harm; else nothing."""
 
@@ -71,7 +72,7 @@ class Story:
         return RetrainingSettings.model_validate(
             {
                 "mode": self.mode,
-                "triggers": {"quality_bound": 0.8},
+                "triggers": {"quality_bound": 0.8, "actions": {"quality": self.action}},
                 "cool_down_s": 1e6,
                 "job_timeout_s": 600,
                 "approval": {"timeout_s": 300},
@@ -87,6 +88,8 @@ class Story:
 STORIES = {
     "promoted": Story("promoted"),
     "promoted while the webhook is down": Story("promoted", webhook_is_late=True),
+    "rolled back to an earlier version": Story("promoted", action="rollback"),
+    "refitted": Story("promoted", action="refit"),
     "approved": Story("promoted", mode="approve", approved=True),
     "rejected": Story("rejected", mode="approve", approved=False),
     "nobody answers": Story("rejected", mode="approve"),
@@ -177,7 +180,7 @@ def account(world: World) -> tuple[object, ...]:
     [receipt] = world.receipts
     return (
         Counter(map(kind_of, facts)),
-        (receipt.decision, receipt.ending, receipt.version, receipt.reason),
+        (receipt.decision, receipt.action, receipt.ending, receipt.version, receipt.reason),
         world.started,
         [change.version for change in changes],
         set(world.told),
@@ -206,7 +209,8 @@ def test_a_death_at_any_step_changes_nothing_of_the_account(
     three_versions: MemoryDatabase, story: Story
 ) -> None:
     quiet = lived(three_versions, story)
-    assert [receipt.ending for receipt in quiet.receipts] == [story.ending]
+    assert [(one.ending, one.action) for one in quiet.receipts] == [(story.ending, story.action)]
+    assert action_of(quiet.registry, PIPELINE, FIRST) == story.action
     expected = account(quiet)
     assert quiet.n_steps > 20
     for dies_at in range(1, quiet.n_steps + 1):
@@ -329,9 +333,10 @@ def test_of_two_controllers_on_one_file_the_older_writes_nothing_more(
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10))
 def test_neither_do_hundreds_of_random_deaths(three_versions: MemoryDatabase, seed: int) -> None:
-    """Live 300 retrains in all, about half of them rolled out; 1,500 controllers die in them."""
+    """Live 360 retrains in all, about half of them rolled out; 1,500 controllers die in them."""
     random = np.random.default_rng(seed)
-    for name in ("rolled out", "harm in the canary", "a shadow without labels", "promoted", "rejected"):
+    back = "rolled back to an earlier version"
+    for name in ("rolled out", "harm in the canary", "a shadow without labels", "promoted", "rejected", back):
         story = STORIES[name]
         quiet = lived(three_versions, story)
         for _ in range(6):

@@ -53,6 +53,12 @@ def test_every_event_comes_back_equal(event: Event) -> None:
     assert from_json(kind_of(event), json.loads(text)) == event
 
 
+def test_what_was_decided_before_there_were_actions_was_a_retrain() -> None:
+    old = {"at": AT.isoformat(), "decision": "d", "trigger": "labels", "evidence": {}, "champion": "v1"}
+    found = from_json("retrain_decided", old)
+    assert isinstance(found, RetrainDecided) and found.action == "retrain"
+
+
 @given(value=_FLOATS, low=_FLOATS, high=_FLOATS)
 def test_json_holds_what_was_measured(value: float, low: float, high: float) -> None:
     quality = Quality("auc", True, value, low, high, 10)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 import numpy as np
 from hypothesis import settings as hypothesis_settings
@@ -54,7 +55,7 @@ from raypipe.control.rollout_events import CanaryJudged, CanarySet, RolloutEnded
 from raypipe.control.rollout_evidence import Baseline, CanaryEvidence, RolloutEvidence, ShadowEvidence
 from raypipe.control.state import Canarying, State, latest_time
 from raypipe.control.step import resume, step
-from raypipe.policy.config import RetrainingSettings
+from raypipe.policy.config import RetrainAction, RetrainingSettings
 from raypipe.stats.arms import Arms
 from raypipe.stats.bets import Bets
 
@@ -67,6 +68,7 @@ VERDICTS: dict[str, Verdict] = {
     "lost": "inconclusive",
 }
 OUTCOMES = ("made", "made", "made", "failed", "lost")
+ACTIONS = get_args(RetrainAction)
 PEOPLE = (RetrainRequested, Approved, Rejected, RolledBack, ChampionChanged)
 
 
@@ -95,8 +97,16 @@ class Controller(RuleBasedStateMachine):
         default=st.sampled_from(["reject", "approve"]),
         schedule=st.sampled_from([None, "*/30 * * * *"]),
         steps=st.sampled_from([(), ("shadow",), ("canary",), ("shadow", "canary")]),
+        actions=st.fixed_dictionaries({name: st.sampled_from(ACTIONS) for name in ("labels", "schedule")}),
     )
-    def begin(self, mode: str, default: str, schedule: str | None, steps: tuple[str, ...]) -> None:
+    def begin(
+        self,
+        mode: str,
+        default: str,
+        schedule: str | None,
+        steps: tuple[str, ...],
+        actions: dict[str, str],
+    ) -> None:
         self.settings = RetrainingSettings.model_validate(
             {
                 "mode": mode,
@@ -105,6 +115,7 @@ class Controller(RuleBasedStateMachine):
                     "quality_bound": 0.8,
                     "new_labels": 400,
                     "drift": "retrain",
+                    "actions": actions,
                 },
                 "cool_down_s": COOL_DOWN_S,
                 "max_per_day": MAX_PER_DAY,
@@ -193,6 +204,10 @@ class Controller(RuleBasedStateMachine):
         recent = [at for at in self.decided_s if at > self.elapsed_s - 86_400]
         assert decided.trigger == "hand" or len(recent) < MAX_PER_DAY
         self.decided_s.append(self.elapsed_s)
+        triggers = self.settings.triggers
+        by_hand = decided.trigger == "hand"
+        assert by_hand or decided.action == triggers.action_of(decided.trigger)
+        assert not by_hand or before.requested is None or decided.action == before.requested.action
 
     @rule(
         accuracy=st.sampled_from([0.5, 0.7]),
@@ -239,9 +254,9 @@ class Controller(RuleBasedStateMachine):
             )
         )
 
-    @rule(note=st.sampled_from(["", "please"]))
-    def person_asks(self, note: str) -> None:
-        self.tell(RetrainRequested(self.now, "ann", note))
+    @rule(note=st.sampled_from(["", "please"]), action=st.sampled_from(ACTIONS))
+    def person_asks(self, note: str, action: RetrainAction) -> None:
+        self.tell(RetrainRequested(self.now, "ann", note, action))
 
     @rule(yes=st.booleans(), n=st.integers(1, 6))
     def person_answers(self, yes: bool, n: int) -> None:

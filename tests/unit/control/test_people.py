@@ -50,7 +50,7 @@ def said(registry: Registry) -> Fact:
 
 def test_a_request_is_in_the_ledger_with_who_and_why(registry: Registry, clock: FakeClock) -> None:
     request_retrain(registry, PIPELINE, clock, by="ann", note="new fares")
-    assert said(registry) == RetrainRequested(clock.now(), "ann", "new fares")
+    assert said(registry) == RetrainRequested(clock.now(), "ann", "new fares", "retrain")
     assert read_state(registry, PIPELINE).requested == said(registry)
 
 

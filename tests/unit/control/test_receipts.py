@@ -73,7 +73,7 @@ def test_a_whole_decision() -> None:
     assert receipt.ended_at == END.at
     assert render(receipt) == (
         "flights-retrain-1: promoted (looks right)",
-        "  decided    2026-01-01 12:00:00 UTC, by the live quality of v1, beyond its bound 0.8",
+        "  decided    2026-01-01 12:00:00 UTC: retrain, by the live quality of v1, beyond its bound 0.8",
         "  evidence   live accuracy 0.6 [0.56, 0.64] on 500 labels; 900 labels in all",
         "  made       v2: xgboost of d-2 (champion: d-1), 81.5 CPU seconds",
         "  gate       pass: accuracy 0.88 against 0.61 of v1 on 400 rows",

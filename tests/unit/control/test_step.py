@@ -336,6 +336,53 @@ def test_cost_counts_among_the_triggers_that_are_needed() -> None:
     assert len(wear(live, 60, n_labels=400)) == 1
 
 
+@pytest.mark.parametrize(
+    ("triggers", "action"),
+    [
+        ({"quality_bound": 0.8}, "retrain"),
+        ({"quality_bound": 0.8, "actions": {"quality": "rollback"}}, "rollback"),
+        ({"new_labels": 300, "actions": {"labels": "refit", "quality": "rollback"}}, "refit"),
+        ({"drift": "refit"}, "refit"),
+    ],
+)
+def test_a_trigger_chooses_what_follows(triggers: Mapping[str, Any], action: str) -> None:
+    live = Live({"triggers": triggers})
+    [submit] = live.window(300, 0.5, "age")
+    assert isinstance(submit, SubmitRetrain)
+    [decided] = [fact for fact in live.ledger if isinstance(fact, RetrainDecided)]
+    assert isinstance(live.state.phase, Retraining)
+    assert decided.action == live.state.phase.action == action
+
+
+def test_harm_may_ask_for_less_than_a_search() -> None:
+    live = Live({"triggers": {"harm": "refit"}})
+    harm = Harm(0.3, 0.1, 0.12, 900)
+    live.tell(WindowScored(live.now, "v1", 500, harm=harm))
+    assert isinstance(live.state.phase, Retraining) and live.state.phase.action == "refit"
+
+
+def test_a_trigger_that_only_alerts_is_told_once_a_day_and_counts_for_nothing() -> None:
+    triggers = {
+        "new_labels": 300,
+        "cost": {"loss": 1, "retrain": 50},
+        "quality_bound": 0.8,
+        "actions": {"labels": "alert", "cost": "alert", "quality": "alert"},
+    }
+    live = Live({"triggers": triggers})
+    assert wear(live, 60) == wear(live, 60) == live.window(600, 0.5) == []
+    assert set(live.state.alerts) == {f"flights/{one}/2026-01-01" for one in ("cost", "labels")} | {
+        "flights/quality/v1/2026-01-01"
+    }
+    assert live.settings.triggers.n_set == 1, "harm"
+
+
+def test_a_person_may_ask_for_any_action() -> None:
+    live = Live()
+    live.tell(RetrainRequested(live.now, "ann", action="rollback"))
+    live.tick()
+    assert isinstance(live.state.phase, Retraining) and live.state.phase.action == "rollback"
+
+
 @pytest.mark.parametrize(("need", "alone", "two"), [("any", 1, 1), (2, 0, 1), ("all", 0, 0)])
 def test_several_triggers_may_be_needed_at_once(need: str | int, alone: int, two: int) -> None:
     triggers = {"new_labels": 100, "quality_bound": 0.8, "drift": "retrain", "harm": "off", "need": need}
