@@ -350,6 +350,7 @@ class Controller:
                 found.params,
                 found.cost_cpu_s,
                 found.note,
+                found.cost_gpu_s,
                 controller=self._epoch,
             )
         if state == "unknown":

@@ -196,6 +196,8 @@ class RetrainSucceeded(Happening):
     cost_cpu_s: float | None = None
     note: str = ""
     """Why another action was taken than was decided; empty where it was not."""
+    cost_gpu_s: float | None = None
+    """GPUs times the seconds for which trials held them."""
 
 
 @dataclass(frozen=True)

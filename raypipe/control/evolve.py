@@ -56,6 +56,7 @@ from raypipe.control.state import (
     Promoting,
     Retraining,
     Shadowing,
+    Spent,
     State,
     Watching,
 )
@@ -157,7 +158,7 @@ def _set_back(state: State, at: datetime) -> State:
         state,
         phase=phase,
         decided_at=tuple(min(decided, at) for decided in state.decided_at),
-        spent=tuple((min(spent, at), cpu_s) for spent, cpu_s in state.spent),
+        spent=tuple(replace(one, at=min(one.at, at)) for one in state.spent),
         ended_at=min(state.ended_at, at) if state.ended_at else None,
         schedule_from=min(state.schedule_from, at) if state.schedule_from else None,
     )
@@ -206,9 +207,10 @@ def _retrained(state: State, event: RetrainSucceeded | RetrainFailed | RetrainLo
             assert_never(event)
 
 
-def _spent(state: State, event: RetrainSucceeded) -> tuple[tuple[datetime, float], ...]:
-    recent = tuple(one for one in state.spent if one[0] > event.at - DAY)
-    return recent if event.cost_cpu_s is None else (*recent, (event.at, event.cost_cpu_s))
+def _spent(state: State, event: RetrainSucceeded) -> tuple[Spent, ...]:
+    recent = tuple(one for one in state.spent if one.at > event.at - DAY)
+    took = Spent(event.at, event.cost_cpu_s or 0.0, event.cost_gpu_s or 0.0)
+    return (*recent, took) if took.cpu_s or took.gpu_s else recent
 
 
 def _judged(state: State, event: GateJudged | Approved | Rejected) -> State:

@@ -68,7 +68,7 @@ def jumped(state: State, event: ClockJumped) -> State:
         state,
         phase=phase,
         decided_at=tuple(map(moved, state.decided_at)),
-        spent=tuple((moved(at), cpu_s) for at, cpu_s in state.spent),
+        spent=tuple(replace(one, at=moved(one.at)) for one in state.spent),
         ended_at=moved(state.ended_at) if state.ended_at else None,
         clock=Anchor(event.at, event.boot, event.uptime_s),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from raypipe.control.expected_cost import expected_cost
-from raypipe.control.state import State, Watching, cap_reached, rested, rests_until
+from raypipe.control.state import State, Watching, cap_of, rested, rests_until
 from raypipe.control.traffic import read_window
 from raypipe.core.clock import Clock
 from raypipe.core.files import write_json
@@ -178,8 +178,9 @@ def _held_by(
     until = rests_until(state, settings)
     if until is not None and not rested(state, now, settings):
         yield f"cool-down until {until.astimezone(UTC):%H:%M:%S} UTC"
-    if cap_reached(state, now, settings):
-        yield f"the day has had its {settings.max_per_day} retrains"
+    cap = cap_of(state, now, settings)
+    if cap is not None:
+        yield cap
     n_new = 0 if window is None else max(0, window.n_labels - state.n_labels)
     if n_new < settings.warm_up_labels:
         yield f"warm-up: {n_new:,} of {settings.warm_up_labels:,} labels, for quality, harm, cost and drift"

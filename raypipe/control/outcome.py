@@ -29,6 +29,7 @@ class Retrained:
     comparison: Comparison | None = None
     note: str = ""
     """Why another action was taken than was decided."""
+    cost_gpu_s: float | None = None
     error: str = ""
 
 

@@ -76,6 +76,8 @@ class Receipt:
     family: str = ""
     params: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
     cost_cpu_s: float | None = None
+    cost_gpu_s: float | None = None
+    """GPUs times the seconds for which trials held them."""
     note: str = ""
     """Why another action was taken than was decided."""
     timed_out: bool = False
@@ -132,6 +134,7 @@ def _told(receipt: Receipt, fact: Fact) -> Receipt:
                 params=fact.params,
                 cost_cpu_s=fact.cost_cpu_s,
                 note=fact.note,
+                cost_gpu_s=fact.cost_gpu_s,
             )
         case GateJudged():
             return replace(receipt, gate=fact, reason="; ".join(fact.reasons))
@@ -214,6 +217,7 @@ def _made_line(receipt: Receipt) -> str:
     if receipt.version is None:
         return ""
     cost = "" if receipt.cost_cpu_s is None else f", {receipt.cost_cpu_s:.1f} CPU seconds"
+    cost += f", {receipt.cost_gpu_s:.1f} GPU seconds" if receipt.cost_gpu_s else ""
     before = f" (champion: {receipt.champion_data_version})" if receipt.champion_data_version else ""
     made = f"{receipt.version}: {receipt.family or 'a model'} of {receipt.data_version}"
     note = f"; {receipt.note}" if receipt.note else ""

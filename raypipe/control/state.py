@@ -109,6 +109,15 @@ Phase: TypeAlias = Watching | Retraining | Gating | Shadowing | AwaitingApproval
 
 
 @dataclass(frozen=True)
+class Spent:
+    """What a retrain took that made a version at that time."""
+
+    at: datetime
+    cpu_s: float = 0.0
+    gpu_s: float = 0.0
+
+
+@dataclass(frozen=True)
 class State:
     """All that the next decision depends on."""
 
@@ -125,8 +134,8 @@ class State:
     n_decisions: int = 0
     decided_at: tuple[datetime, ...] = ()
     """When retrains were decided, as far back as a day before the last one."""
-    spent: tuple[tuple[datetime, float], ...] = ()
-    """When retrains of the last day made a version, and the CPU seconds that they took."""
+    spent: tuple[Spent, ...] = ()
+    """What retrains of the last day that made a version took."""
     ended_at: datetime | None = None
     """When the last verdict fell, or a person rolled back."""
     n_failures: int = 0
@@ -176,19 +185,18 @@ def rested(state: State, now: datetime, settings: RetrainingSettings) -> bool:
     return until is None or now >= until
 
 
-def cap_reached(state: State, now: datetime, settings: RetrainingSettings) -> bool:
-    """Return whether the last 24 hours have had all the retrains that a day may have."""
-    return cap_of(state, now, settings) is not None
-
-
 def cap_of(state: State, now: datetime, settings: RetrainingSettings) -> str | None:
     """Return which setting lets no further retrain begin, with what it allows; None where none does."""
     if sum(at > now - DAY for at in state.decided_at) >= settings.max_per_day:
         return f"{settings.max_per_day} in 24 hours are all that retraining.max_per_day allows"
-    most = settings.max_cpu_s_per_day
-    took = sum(cpu_s for at, cpu_s in state.spent if at > now - DAY)
-    if most is not None and took >= most:
-        return f"{took:.0f} CPU seconds were spent, and retraining.max_cpu_s_per_day is {most:g}"
+    recent = [one for one in state.spent if one.at > now - DAY]
+    for unit, most, took in (
+        ("cpu", settings.max_cpu_s_per_day, sum(one.cpu_s for one in recent)),
+        ("gpu", settings.max_gpu_s_per_day, sum(one.gpu_s for one in recent)),
+    ):
+        if most is not None and took >= most:
+            spent = f"{took:.0f} {unit.upper()} seconds were spent"
+            return f"{spent}, and retraining.max_{unit}_s_per_day is {most:g}"
     return None
 
 

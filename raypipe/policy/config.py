@@ -164,6 +164,8 @@ class RetrainingSettings(Settings):
     """Retrains in 24 hours beyond which only a person starts another."""
     max_cpu_s_per_day: Annotated[float, Field(gt=0)] | None = None
     """CPU seconds that retrains may have taken in 24 hours before only a person starts another."""
+    max_gpu_s_per_day: Annotated[float, Field(gt=0)] | None = None
+    """The same of GPU seconds: GPUs times the seconds for which trials held them."""
     job_timeout_s: Annotated[float, Field(gt=0)] = 1_800.0
     """How long a retrain may take, and how long its gate."""
     tick_s: Annotated[float, Field(ge=0.1, le=3600)] = 1.0

@@ -28,7 +28,7 @@ from raypipe.registry.values import ModelVersion
 from raypipe.runtime.proof import prove
 from raypipe.runtime.resources import plan
 from raypipe.runtime.session import session
-from raypipe.training.kept import training_s
+from raypipe.training.kept import held_s, training_s
 from raypipe.training.prepared import Prepared
 from raypipe.training.trials import Trials
 
@@ -104,7 +104,13 @@ def _made(loop: Loop, outcome: Outcome, prepared: Prepared, driver_cpu_s: float)
         params={name: value for name, value in best.params.items() if _is_plain(value)},
         cost_cpu_s=round(driver_cpu_s + training_s(loop.config.folder.runs / outcome.run), 3),
         note=prepared.note,
+        cost_gpu_s=gpu_s(loop.config.training.resources.gpus, loop.config.folder.runs / outcome.run),
     )
+
+
+def gpu_s(gpus_per_trial: float, run: Path) -> float | None:
+    """Return GPUs times the seconds that the trials of a run held them; None where they have none."""
+    return round(gpus_per_trial * held_s(run), 3) if gpus_per_trial else None
 
 
 def _known_to_champion(loop: Loop, prepared: Prepared) -> str | None:

@@ -180,6 +180,11 @@ def training_s(path: Path) -> float:
     return float(sum(trial["train_s"] for trial in _read(path / _RACE)["trials"]))
 
 
+def held_s(path: Path) -> float:
+    """Return the seconds for which all trials of a race held their resources; 0 of an older raypipe's."""
+    return float(sum(trial.get("held_s", 0.0) for trial in _read(path / _RACE)["trials"]))
+
+
 def remove_leftovers(runs: Path, staging: Path) -> None:
     """Remove what dead runs left half-done; what the next attempt of one can use stays."""
     for path in staging.glob("*/"):

@@ -98,6 +98,8 @@ class TrialSummary:
     """Why it failed, in one line."""
     attempt: int = 1
     """In which attempt of its run it was trained; a run that died is attempted again."""
+    held_s: float = 0.0
+    """Seconds for which it held its CPUs and GPUs, scoring and failing included."""
 
 
 @dataclass(frozen=True)

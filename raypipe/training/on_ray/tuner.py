@@ -237,9 +237,16 @@ def _standing(number: int, trial: Trial, families: Mapping[str, Family], attempt
         train_s=float(last.get("train_s", 0.0)),
         reason=reason_of(str(trial.get_error() or "")) if failed else "",
         attempt=attempt,
+        held_s=_held_s(trial),
     )
     checkpoint = trial.checkpoint
     return Standing(summary, str(last.get("format", "")), Path(checkpoint.path) if checkpoint else None)
+
+
+def _held_s(trial: Trial) -> float:
+    """Return for how long a trial has held its resources, one that never began for none."""
+    begun_s = trial.run_metadata.start_time
+    return 0.0 if begun_s is None else max(0.0, time.time() - begun_s)
 
 
 @contextmanager

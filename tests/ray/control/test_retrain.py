@@ -190,6 +190,7 @@ def test_a_refit_keeps_the_champions_parameters_and_searches_for_none(retrained:
     assert (best.family, dict(best.params)) == (before.family, dict(before.params))
     kept = RunFolder(loop.config.folder.runs / outcome.run).race()
     assert kept is not None and [trial.family for trial in kept.trials] == [before.family]
+    assert kept.trials[0].held_s >= kept.trials[0].train_s > 0
     assert prepared.transform.to_json() != read_transform(loop.config.folder.model(champion)).to_json()
 
 

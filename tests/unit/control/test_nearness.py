@@ -86,7 +86,7 @@ def test_what_holds_retrains_back() -> None:
         "manual",
         "p-retrain-1 is under way",
         "cool-down until 12:00:50",
-        "24 retrains",
+        "24 in 24 hours are all that retraining.max_per_day allows",
         "100 of 200",
     ):
         assert expected in held

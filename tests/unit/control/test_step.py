@@ -336,6 +336,20 @@ def test_cost_counts_among_the_triggers_that_are_needed() -> None:
     assert len(wear(live, 60, n_labels=400)) == 1
 
 
+def test_the_budget_of_gpu_seconds_is_one_of_its_own() -> None:
+    live = Live({"triggers": {"new_labels": 1}, "max_gpu_s_per_day": 100, "cool_down_s": 0})
+    for n_labels in (10, 20):
+        assert len(live.tick(60, n_labels)) == 1
+        live.tell(RetrainSubmitted(live.now, live.decision, controller=EPOCH))
+        costs = {"cost_cpu_s": 900.0, "cost_gpu_s": 50.0}
+        live.tell(RetrainSucceeded(live.now, live.decision, "v2", "d-2", **costs, controller=EPOCH))
+        live.judged("fail")
+    assert live.tick(60, 30) == []
+    [told] = [fact for fact in live.ledger if isinstance(fact, AlertRaised) and "/cap/" in fact.key]
+    assert "100 GPU seconds were spent, and retraining.max_gpu_s_per_day is 100" in told.text
+    assert len(live.tick(86_400, 50)) == 1
+
+
 @pytest.mark.parametrize(
     ("triggers", "action"),
     [
