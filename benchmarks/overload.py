@@ -1,7 +1,7 @@
 """What more load than the endpoint can take does to its clients: usual load, ten times as much, usual again.
 
     .venv/bin/python -m benchmarks.overload               # about two minutes
-    .venv/bin/python -m benchmarks.overload --seconds 10 --max-ongoing 256
+    .venv/bin/python -m benchmarks.overload --seconds 10 --max-sustained 256
 
 Ten times the load comes once from clients that wait for as long as a refusal says before they ask again, and
 once, for a quarter of the time, from such as ask again at once, the worst there are. Latencies are of the
@@ -40,10 +40,14 @@ def main() -> None:
     """Ask in three phases, and print a line for each."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.overload", description="Ten times the load.")
     parser.add_argument("--seconds", type=float, default=60.0, help="of ten times the load")
-    parser.add_argument("--max-ongoing", type=int, default=2 * USUAL, help="serving.max_ongoing_requests")
+    parser.add_argument("--max-sustained", type=int, default=None, help="serving.max_sustained_requests")
     parser.add_argument("--port", type=int, default=8000)
     asked = parser.parse_args()
-    with ours.endpoint(asked.port, max_ongoing_requests=asked.max_ongoing) as (server, _):
+    most = asked.max_sustained
+    with ours.endpoint(asked.port, **({} if most is None else {"max_sustained_requests": most})) as (
+        server,
+        _,
+    ):
         body = model.body(server.template, 1)
         sys.stdout.write(HEAD)
         for n_connections, patient, seconds in (

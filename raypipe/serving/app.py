@@ -10,14 +10,14 @@ import json
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from raypipe.core.errors import RaypipeError
+from raypipe.serving.bodies import Bodies, Disconnected, Held, Message, Receive
 from raypipe.serving.decision_link import ROUTE, Decisions
 from raypipe.serving.endpoint import Asked, Endpoint, Keyed, Question
 from raypipe.serving.gathering import MAX_TOGETHER, Gathering
@@ -26,13 +26,12 @@ from raypipe.serving.open_inference.routes import PATHS, is_protocol, route_of
 from raypipe.serving.open_inference.statistics import Timed
 from raypipe.serving.operator import Operator, status_of
 from raypipe.serving.reply import Reply
+from raypipe.serving.room import Room
 from raypipe.serving.token import Guard
 
 _log = logging.getLogger("raypipe.serving")
 
 Scope: TypeAlias = MutableMapping[str, Any]
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Asgi: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 _T = TypeVar("_T")
@@ -47,21 +46,6 @@ BYTES_AN_OBJECT = 64
 """Bytes of tensors that take as much work as an object of JSON, about."""
 MAX_INLINE_OBJECTS = MAX_TOGETHER
 """A body with more objects is answered in a thread, so that the loop stays free for others."""
-RETRY_AFTER_S = 1
-DRAIN_S = 1.0
-MAX_HELD_BODIES = 8
-"""Bodies of the largest size that a replica holds at once, in part or whole, before it refuses more."""
-
-
-class _Disconnected(Exception):
-    """The client left before its request was complete."""
-
-
-@dataclass
-class _Held:
-    """What one request holds of the bytes that a replica may hold."""
-
-    n_bytes: int = 0
 
 
 class Door(Protocol):
@@ -102,19 +86,19 @@ class EndpointApp:
         self._endpoint = endpoint
         self._refusal_delay_s = refusal_delay_s
         self._prefix = f"/{endpoint.name}/"
-        self._max_body_bytes = endpoint.settings.max_body_bytes
-        self._body_timeout_s = endpoint.settings.body_timeout_s
+        settings = endpoint.settings
+        self._max_body_bytes = settings.max_body_bytes
+        self._bodies = Bodies(settings.max_body_bytes, settings.body_timeout_s, endpoint.refuse)
+        self._room = Room(settings.max_ongoing_requests, settings.max_sustained_requests)
         self._batches = ThreadPoolExecutor(1, thread_name_prefix="batch")
         # Whatever moves versions takes its turn here, so that none is loaded twice.
         self._moves = ThreadPoolExecutor(1, thread_name_prefix="versions")
         self._gathering = Gathering(self._answer_all)
-        self._n_in_progress = 0
         self._posts = {"predict": self._predict, "feedback": self._feedback}
         self._releases = {"promote": operator.promote, "rollback": operator.rollback}
         self._decisions = operator.decisions
         self._protocol = OpenInference(endpoint)
         self._guards = _guards(operator.guard, users)
-        self._n_held_bytes = 0
         self._gets = {
             "status": endpoint.status,
             "health": endpoint.health,
@@ -136,7 +120,7 @@ class EndpointApp:
     @property
     def n_in_progress(self) -> int:
         """Requests for predictions or with labels that are not answered yet."""
-        return self._n_in_progress
+        return self._room.n_in_progress
 
     @property
     def protocol(self) -> OpenInference:
@@ -151,14 +135,9 @@ class EndpointApp:
         """Return the refusal of whoever may not ask what a route answers; None where they may."""
         return self._stopped(route, {} if authorization is None else {b"authorization": authorization})
 
-    @contextmanager
-    def holding(self, n_bytes: int) -> Iterator[Reply | None]:
+    def holding(self, n_bytes: int) -> AbstractContextManager[Reply | None]:
         """Hold a body for as long as it takes to answer it, or give the refusal of one too many."""
-        self._n_held_bytes += n_bytes
-        try:
-            yield self._too_many_bytes()
-        finally:
-            self._n_held_bytes -= n_bytes
+        return self._bodies.holding(n_bytes)
 
     async def look(self) -> int:
         """Look at the pointer, follow it off the loop, and return the epoch that answers then."""
@@ -172,7 +151,7 @@ class EndpointApp:
         `route` is predict or feedback. Whoever calls bounds how many come at once.
         """
         if len(body) > self._max_body_bytes:
-            return await self._too_large(None)
+            return await self._bodies.too_large()
         answer = {"predict": self._endpoint.predict, "feedback": self._endpoint.feedback}[route]
         if body.count(b"{") <= MAX_INLINE_OBJECTS:
             return self._answer(answer, body)
@@ -191,7 +170,7 @@ class EndpointApp:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             reply = await self._reply(scope, receive)
-        except _Disconnected:
+        except Disconnected:
             return
         headers = [(b"content-type", reply.content_type), (b"content-length", b"%d" % len(reply.body))]
         await send(
@@ -289,19 +268,20 @@ class EndpointApp:
         """Answer a body of one of some types, read for whoever may ask by `route`."""
         refusal = self._stopped(route, headers) or self._wrong_type(headers, types)
         if refusal is not None:
-            await self._drain(receive)
+            await self._bodies.drain(receive)
             return refusal
-        if route not in self._releases and self._is_full:
-            await self._drain(receive)
-            return await self._full()
-        held = _Held()
+        full = None if route in self._releases else self._room.refusal()
+        if full is not None:
+            await self._bodies.drain(receive)
+            return await self._full(full)
+        held = Held()
         try:
-            body = await self._body_in_time(headers, receive, held)
+            body = await self._bodies.read(headers, receive, held)
             if isinstance(body, Reply) or route not in self._posts:
                 return body if isinstance(body, Reply) else await answer(body)
             return await self._used(answer, body, headers.get(b"user-agent", b""))
         finally:
-            self._n_held_bytes -= held.n_bytes
+            self._bodies.let_go(held)
 
     async def _used(self, answer: Callable[[bytes], Awaitable[Reply]], body: bytes, caller: bytes) -> Reply:
         usage, began = self._endpoint.usage, time.perf_counter()
@@ -353,27 +333,20 @@ class EndpointApp:
 
     async def _bounded(self, answer: Callable[[bytes], Awaitable[Reply]], body: bytes) -> Reply:
         """Answer, or refuse where as many requests as may wait for an answer do so already."""
-        if self._is_full:
-            return await self._full()
-        self._n_in_progress += 1
-        try:
+        full = self._room.refusal()
+        if full is not None:
+            return await self._full(full)
+        with self._room:
             return await answer(body)
-        finally:
-            self._n_in_progress -= 1
 
-    @property
-    def _is_full(self) -> bool:
-        return self._n_in_progress >= self._endpoint.settings.max_ongoing_requests
-
-    async def _full(self) -> Reply:
+    async def _full(self, why: str) -> Reply:
         """Refuse after a part of a second, different for each.
 
         Retry-After counts whole seconds: those that were refused together would come back together. And who
         asks again at once would cost as much as those that are answered.
         """
         await asyncio.sleep(self._refusal_delay_s())
-        most = self._endpoint.settings.max_ongoing_requests
-        return self._too_busy(f"{most:,} requests are in progress (serving.max_ongoing_requests)")
+        return self._bodies.too_busy(why)
 
     async def _predict(self, body: bytes, key: str | None = None) -> Reply:
         return await self._answered(body if key is None else Keyed(body, key), body.count(b"{"))
@@ -406,71 +379,6 @@ class EndpointApp:
         except Exception as error:  # noqa: BLE001 - a broken model must not cost more than this answer
             _log.exception("a request could not be answered")
             return self._endpoint.refuse(500, f"the model failed: {type(error).__name__}: {error}")
-
-    async def _body_in_time(
-        self, headers: dict[bytes, bytes], receive: Receive, held: _Held
-    ) -> bytes | Reply:
-        try:
-            async with asyncio.timeout(self._body_timeout_s):
-                return await self._body(headers, receive, held)
-        except TimeoutError:
-            return self._endpoint.refuse(
-                408,
-                f"a body must come within {self._body_timeout_s:g} seconds (serving.body_timeout_s).",
-                ((b"connection", b"close"),),
-            )
-
-    async def _body(self, headers: dict[bytes, bytes], receive: Receive, held: _Held) -> bytes | Reply:
-        """Return the body, or the refusal of one that is larger than allowed, read no further than that."""
-        declared = headers.get(b"content-length", b"0")
-        if len(declared) > 19 or (declared.isdigit() and int(declared) > self._max_body_bytes):
-            return await self._too_large(receive)
-        parts: list[bytes] = []
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise _Disconnected
-            part = message.get("body", b"")
-            parts.append(part)
-            held.n_bytes += len(part)
-            self._n_held_bytes += len(part)
-            if held.n_bytes > self._max_body_bytes:
-                parts.clear()
-                return await self._too_large(receive if message.get("more_body", False) else None)
-            refusal = self._too_many_bytes()
-            if refusal is not None:
-                return refusal
-            if not message.get("more_body", False):
-                return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def _too_many_bytes(self) -> Reply | None:
-        if self._n_held_bytes <= MAX_HELD_BODIES * self._max_body_bytes:
-            return None
-        return self._too_busy("too many large bodies are in progress")
-
-    async def _too_large(self, receive: Receive | None) -> Reply:
-        if receive is not None:
-            await self._drain(receive)
-        return self._endpoint.refuse(
-            413,
-            f"a body may have at most {self._max_body_bytes:,} bytes (serving.max_body_bytes); "
-            "send several requests.",
-        )
-
-    async def _drain(self, receive: Receive) -> None:
-        """Let what is still coming go by, for a while: most clients read no answer before all is sent."""
-        n_left = self._max_body_bytes
-        with suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_S):
-                while n_left >= 0:
-                    message = await receive()
-                    if not message.get("more_body", False):  # Also where the client has left.
-                        return
-                    n_left -= len(message.get("body", b""))
-
-    def _too_busy(self, why: str) -> Reply:
-        retry = ((b"retry-after", b"%d" % RETRY_AFTER_S),)
-        return self._endpoint.refuse(429, f"{why}; send this one again later.", retry)
 
     def _wrong_method(self, method: str, allowed: bytes) -> Reply:
         message = f"this path answers {allowed.decode()}. Got {method}."

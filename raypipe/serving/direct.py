@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from raypipe.serving.app import Asgi, EndpointApp, Receive, Scope, Send
+from raypipe.serving.app import Asgi, EndpointApp, Scope, Send
+from raypipe.serving.bodies import Receive
 from raypipe.serving.one_write import hold
 
 

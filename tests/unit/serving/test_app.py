@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from raypipe.core.home import PipelineHome
-from raypipe.serving.app import MAX_HELD_BODIES, MAX_INLINE_OBJECTS, EndpointApp
+from raypipe.serving.app import MAX_INLINE_OBJECTS, EndpointApp
+from raypipe.serving.bodies import MAX_HELD_BODIES
 from raypipe.serving.endpoint import Endpoint
 from raypipe.serving.operator import Operator
 from raypipe.serving.pointer import write_pointer
@@ -155,7 +156,7 @@ def test_a_body_without_end_is_let_go_by_for_a_while_only(
     stalls: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("raypipe.serving.app.DRAIN_S", 0.05)
+    monkeypatch.setattr("raypipe.serving.bodies.DRAIN_S", 0.05)
     app = EndpointApp(make_endpoint(max_body_bytes=1024), operator)
     sent: list[Any] = []
     n_read = 0
@@ -245,6 +246,19 @@ def test_more_than_fits_is_refused_one_after_the_other(
             "3 requests are in progress (serving.max_ongoing_requests); send this one again later."
         )
         assert len(asked_for) == n_before + 2, "each waits for a time of its own"
+
+
+def test_a_crowd_that_stays_is_refused_sooner_than_a_burst(
+    make_endpoint: Callable[..., Endpoint], operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raypipe.serving.room.BURST_S", 0.0)
+    settings = {"max_ongoing_requests": 3, "max_sustained_requests": 2}
+    app = EndpointApp(make_endpoint(**settings), operator, refusal_delay_s=float)
+    answers = run_all(*(ask(app, "POST", "/tiny/predict", predict(1)) for _ in range(4)))
+    assert sorted(answer.status for answer in answers) == [200, 200, 429, 429]
+    refused = next(answer for answer in answers if answer.status == 429)
+    assert "(serving.max_sustained_requests)" in refused.message
+    assert refused.headers[b"retry-after"] == b"1"
 
 
 @pytest.mark.parametrize("route", ["status", "health", "openapi.json", "docs"])

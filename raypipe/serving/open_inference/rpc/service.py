@@ -13,7 +13,8 @@ import msgspec
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import DecodeError
 
-from raypipe.serving.app import RETRY_AFTER_S, EndpointApp
+from raypipe.serving.app import EndpointApp
+from raypipe.serving.bodies import RETRY_AFTER_S
 from raypipe.serving.open_inference.routes import Kind, NotServed, Route
 from raypipe.serving.open_inference.rpc.inference import RpcInference
 from raypipe.serving.open_inference.rpc.messages import METHODS, SERVICE, Message

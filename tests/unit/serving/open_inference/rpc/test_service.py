@@ -12,7 +12,8 @@ import pytest
 
 from raypipe.core.errors import ServingError
 from raypipe.core.home import Home, PipelineHome
-from raypipe.serving.app import MAX_HELD_BODIES, EndpointApp
+from raypipe.serving.app import EndpointApp
+from raypipe.serving.bodies import MAX_HELD_BODIES
 from raypipe.serving.config import ServingSettings
 from raypipe.serving.endpoint import Endpoint
 from raypipe.serving.open_inference.rpc import server
