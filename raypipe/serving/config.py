@@ -64,7 +64,7 @@ class ServingSettings(Settings):
     replicas: ReplicaSettings = ReplicaSettings()
     max_ongoing_requests: Annotated[int, Field(ge=1)] = 256
     """Requests in progress per replica before further ones are refused."""
-    max_sustained_requests: Annotated[int, Field(ge=1)] = 40
+    max_sustained_requests: Annotated[int, Field(ge=1)] = 36
     """As many of them for longer than a tenth of a second are too many too: a burst is let in, but where more
     come all the time than can be answered, the answers stay quick."""
     max_rows: Annotated[int, Field(ge=1)] = 10_000
