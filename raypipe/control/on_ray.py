@@ -30,6 +30,7 @@ from raypipe.control.rollout_evidence import RolloutEvidence
 from raypipe.control.rollout_watch import RolloutWatch, read_evidence
 from raypipe.control.state import State
 from raypipe.control.traffic import CapturedTraffic
+from raypipe.core.background import in_background
 from raypipe.core.clock import SystemClock, read_uptime
 from raypipe.core.errors import ClusterError, StaleEpoch
 from raypipe.core.files import write_json
@@ -152,6 +153,7 @@ class RolloutActor:
     """Measures one rollout, again and again, until it is killed."""
 
     def __init__(self, config_file: str, decision: str, version: str, champion: str) -> None:
+        in_background()
         config = Config.model_validate_json(Path(config_file).read_bytes())
         clock = SystemClock()
         self._watch = RolloutWatch(
@@ -240,6 +242,7 @@ class _ControllerActor(ControllerLoop):
     """A loop that starts with its process, so that one that Ray restarted goes on by itself."""
 
     def __init__(self, config_file: str, dashboard_url: str) -> None:
+        in_background()
         # Read at each start, so that a restart is what brings another config, or other code, to work.
         config = Config.model_validate_json(Path(config_file).read_bytes())
         super().__init__(build(config, dashboard_url), config.retraining.tick_s, _metrics(config))

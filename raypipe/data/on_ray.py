@@ -10,6 +10,7 @@ from typing import Any
 
 import ray
 
+from raypipe.core.background import in_background
 from raypipe.core.errors import ClusterError, StaleEpoch
 from raypipe.core.home import PipelineHome
 from raypipe.data.committer import CommitReport, commit_once
@@ -86,6 +87,7 @@ class _CommitterActor(CommitLoop):
     """A loop that starts with its process, so that one that Ray restarted goes on by itself."""
 
     def __init__(self, root: str, name: str, interval_s: float, epoch: int) -> None:
+        in_background()
         super().__init__(PipelineHome(Path(root), name), interval_s, epoch)
         self.start()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import ray.data
 
+from raypipe.core.background import in_background
 from raypipe.data.profile import Profile
 from raypipe.processing.stream import Chosen, FeatureTask, ProfileTask, chosen_in, merged
 from raypipe.processing.stretches import Stretch
@@ -75,7 +75,7 @@ def _numbers(stretches: Sequence[Stretch]) -> ray.data.Dataset:
 def _profile(
     batch: dict[str, Integers], stretches: Sequence[Stretch], task: ProfileTask, bits: Bits | None
 ) -> dict[str, list[str]]:
-    _one_thread_for_polars()
+    in_background()
     chosen = None if bits is None else np.unpackbits(bits).astype(np.bool_)
     found = (task(stretches[i], chosen_in(stretches[i], chosen)) for i in batch["id"])
     return {"profile": [json.dumps(profile.to_json(), allow_nan=False) for profile in found]}
@@ -84,18 +84,13 @@ def _profile(
 def _write(
     batch: dict[str, Integers], stretches: Sequence[Stretch], task: FeatureTask
 ) -> dict[str, list[int]]:
-    _one_thread_for_polars()
+    in_background()
     return {"n_rows": [task(stretches[i], int(i)) for i in batch["id"]]}
 
 
 def _features(batch: pa.Table, transform: FittedTransform) -> dict[str, Float32Matrix]:
-    _one_thread_for_polars()
+    in_background()
     return {"features": transform.transform_table(batch)}
-
-
-def _one_thread_for_polars() -> None:
-    """Keep a task to the CPU that it holds; heeded as long as polars is not imported yet."""
-    os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
 
 def _stacked(blocks: Iterable[Float32Matrix], n_features: int) -> Float32Matrix:

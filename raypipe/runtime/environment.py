@@ -84,6 +84,10 @@ def _ray(ports: Ports) -> dict[str, str]:
         "RAY_START_HOOK": "raypipe.runtime.head.trim",
         "DASHBOARD_METRIC_PORT": str(ports.dashboard_metrics),
         "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+        # Ray starts all workers with 15: whatever else runs on the machine at the usual priority, the drivers
+        # of jobs among it, would be served before replicas and proxies. What is not for answers steps back by
+        # itself (`raypipe.core.background`).
+        "RAY_worker_niceness": "0",
         # Tasks and replicas hold one CPU or less; Ray limits only what reads OMP_NUM_THREADS.
         "POLARS_MAX_THREADS": "1",
     }

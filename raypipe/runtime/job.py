@@ -18,6 +18,7 @@ from typing import TypeGuard
 from raypipe.config.settings import Config
 from raypipe.control.ledger import action_of
 from raypipe.control.outcome import Retrained, write_progress, write_result
+from raypipe.core.background import in_background
 from raypipe.core.clock import SystemClock
 from raypipe.core.errors import RaypipeError
 from raypipe.core.progress import Progress, Step
@@ -35,6 +36,7 @@ from raypipe.training.trials import Trials
 
 def main() -> None:
     """Carry out one decision; the exit code is 1 where it made no version."""
+    in_background()
     folder, decision = Path(sys.argv[1]), sys.argv[2]
     config = Config.model_validate_json((folder / "config.json").read_bytes())
     try:

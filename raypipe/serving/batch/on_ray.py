@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 import ray.data
 
+from raypipe.core.background import in_background
 from raypipe.serving.batch.job import NumberedPiece, ScoreJob, Scorer
 from raypipe.serving.batch.parts import Part
 from raypipe.serving.batch.run import Made
@@ -38,8 +38,7 @@ def over_ray(job: ScoreJob, pieces: Sequence[NumberedPiece], output: Path) -> It
 
 class _PieceScorer:
     def __init__(self, job: ScoreJob, pieces: Sequence[NumberedPiece], output: Path) -> None:
-        # Ray bounds the threads of OpenMP only; polars reads this when it is first imported.
-        os.environ.setdefault("POLARS_MAX_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
+        in_background()
         self._pieces, self._output = pieces, output
         self._scorer = Scorer(job)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import ray.data
 
+from raypipe.core.background import in_background
 from raypipe.data.blocks import Block
 from raypipe.data.split import Places
 
@@ -37,7 +37,7 @@ def over_ray(task: BlockTask, blocks: Sequence[Block], places: Sequence[Places])
 
 
 def _features(batch: dict[str, Column], task: BlockTask, blocks: Sequence[Block]) -> dict[str, list[object]]:
-    os.environ.setdefault("POLARS_MAX_THREADS", "1")
+    in_background()
     found: dict[str, list[object]] = {"places": [], "features": [], "target": [], "dtype": []}
     for number, asked in zip(batch["block"], batch["places"], strict=True):
         places, features, target = task(blocks[int(number)], np.frombuffer(asked, np.int64))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import ray
 
+from raypipe.core.background import in_background
 from raypipe.stats.intervals import Interval
 from raypipe.training.models import Model, load_model
 from raypipe.training.permutation import Measurement
@@ -28,7 +28,7 @@ def measure_over_ray(
 
 
 def _measure(measurement: Measurement, folder: str, format: str, column: str) -> Interval:
-    os.environ.setdefault("POLARS_MAX_THREADS", "1")
+    in_background()
     return measurement.of(column, _model(folder, format))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from ray import tune
 
+from raypipe.core.background import in_background
 from raypipe.training.config import TrainingSettings
 from raypipe.training.family import Family, ParamValue, Terms
 from raypipe.training.race import TrainingSet
@@ -44,6 +45,7 @@ def _run_trial(
     gpu: bool,
 ) -> None:
     """Run in a Tune worker; only the chosen family's library is imported."""
+    in_background()
     logging.getLogger("ray.train").setLevel(logging.WARNING)
     name, params = chosen(config)
     family = families[name]
