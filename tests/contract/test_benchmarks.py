@@ -207,8 +207,8 @@ def test_swaps_and_overload_tell_what_was_asked(serving: str) -> None:
     peer = [asked(at / 10, at / 10 + 0.01, 200, "v2") for at in range(1, 100)]
     late = [asked(20.2, 20.3, 200, "v2"), asked(20.1, 20.2, 0, ""), asked(20.3, 20.4, 200, "v3")]
     swaps = importlib.import_module("benchmarks.swaps.__main__")
-    told = swaps.line(1, peer, [swaps.Swap(20.0, "v3", late)], 100.0, 101.0)
-    assert told == "| 1 | 1 | 3 | 1 | 30 | 100.0 | 100 | 10 | 0.20 | 0.20 | 100 | 101 |\n"
+    told = swaps.line(1, [swaps.Swap(20.0, "v3", peer, late)], 100.0, 101.0)
+    assert told == "| 1 | 1 | 3 | 1 | 30 | 100.0 | 10.0 | 100 | 10 | 100 | 10 | 0.20 | 0.20 | 100 | 101 |\n"
     refused = [asked(1.0, 1.1, 429, "", 1), asked(1.0, 1.1, 429, "")]
     line = importlib.import_module("benchmarks.overload").line(320, [*peer, *refused], 10.0, patient=True)
     assert line == "| 320 | wait | 99 | 1 | 1 | 10 | 10.0 | 10.0 | 10 |\n"
