@@ -220,7 +220,8 @@ class Loop:
         before, after = (self._answers(one, prepared) for one in (champion, version))
         target = prepared.task.encode(prepared.split.test[prepared.task.label])
         slices = slices_of(prepared.split.test, prepared.transform.inputs)
-        return compare(prepared.task, target, before, after, seed=self.config.training.seed, slices=slices)
+        seed, margin = self.config.training.seed, self.config.retraining.gate.margin
+        return compare(prepared.task, target, before, after, seed=seed, slices=slices, margin=margin)
 
     def learn(self, run: str, data: DataVersion, prepared: Prepared, *, force: bool = False) -> Outcome:
         """Race, judge and register; what was tested is what is registered.

@@ -8,6 +8,7 @@ from raypipe.config.settings import Config
 from raypipe.control.events import (
     AlertRaised,
     Fact,
+    GateContinued,
     GateJudged,
     Promoted,
     PromotionFailed,
@@ -73,6 +74,8 @@ def told(fact: Fact) -> str | None:
         case GateJudged():
             scores = f"champion {_score(fact.champion_score)}, challenger {_score(fact.challenger_score)}"
             return f"the gate says {fact.verdict}: {scores} ({'; '.join(fact.reasons)})"
+        case GateContinued():
+            return f"the gate's first look is inconclusive ({'; '.join(fact.reasons)}); later rows judge"
         case Promoted():
             return f"{fact.version} is the champion, epoch {fact.epoch}"
         case PromotionFailed():

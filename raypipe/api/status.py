@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from raypipe.config.settings import Config
 from raypipe.control.nearness import Outlook, outlook
 from raypipe.control.people import read_state
-from raypipe.control.state import Canarying, Shadowing, State
+from raypipe.control.state import AwaitingLabels, Canarying, Shadowing, State
 from raypipe.control.traffic import read_window
 from raypipe.core.clock import SystemClock
 from raypipe.core.errors import ServingError, StorageError
@@ -100,6 +100,8 @@ def _phase(state: State) -> str:
 def _rollout(config: Config, state: State) -> tuple[str, ...]:
     """Return what was measured so far of the challenger that live traffic is about."""
     phase = state.phase
+    if isinstance(phase, AwaitingLabels):
+        return _gate(config, phase)
     if not isinstance(phase, Shadowing | Canarying):
         return ()
     from raypipe.control.rollout import describe_canary, describe_shadow
@@ -115,6 +117,16 @@ def _rollout(config: Config, state: State) -> tuple[str, ...]:
     )
     canary = None if found is None or phase.epoch is None else found.canary.get(phase.epoch)
     return (step, *(("nothing yet",) if canary is None else describe_canary(canary)))
+
+
+def _gate(config: Config, phase: AwaitingLabels) -> tuple[str, ...]:
+    """Return what rows have shown that were labelled after an inconclusive first look."""
+    from raypipe.control.gate_sequence import describe_sequence
+    from raypipe.control.gate_watch import read_gate_evidence
+
+    found = read_gate_evidence(config.folder, phase.decision)
+    said = "nothing yet" if found is None else describe_sequence(found)
+    return (f"the gate of {phase.version} waits for labels, up to {config.retraining.gate.wait_labels}", said)
 
 
 def endpoint_spec(config: Config) -> EndpointSpec:

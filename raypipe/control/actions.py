@@ -45,7 +45,16 @@ class StopRetrain:
 
 @dataclass(frozen=True)
 class JudgeChallenger:
-    """Compare a version with the champion on the same labelled rows; say `GateJudged`."""
+    """Compare a version with the champion on the same labelled rows; say `GateJudged` or `GateContinued`."""
+
+    decision: str
+    version: str
+    champion: str | None
+
+
+@dataclass(frozen=True)
+class WatchGate:
+    """See that a process of its own scores a challenger and the champion on rows that are labelled now."""
 
     decision: str
     version: str
@@ -97,7 +106,7 @@ class SetCanary:
 
 @dataclass(frozen=True)
 class EndRollout:
-    """Let no canary answer any more, and end what measured it; say `RolloutEnded`."""
+    """Let no canary answer any more, and end what measured its challenger; say `RolloutEnded`."""
 
     decision: str
 
@@ -126,6 +135,7 @@ Action: TypeAlias = (
     | FollowRetrain
     | StopRetrain
     | JudgeChallenger
+    | WatchGate
     | AskApproval
     | Promote
     | WatchRollout

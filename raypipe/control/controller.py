@@ -22,6 +22,7 @@ from raypipe.control.actions import (
     SetCanary,
     StopRetrain,
     SubmitRetrain,
+    WatchGate,
     WatchRollout,
 )
 from raypipe.control.events import (
@@ -31,7 +32,6 @@ from raypipe.control.events import (
     Event,
     Evidence,
     Fact,
-    GateJudged,
     Promoted,
     PromotionFailed,
     RetrainFailed,
@@ -41,13 +41,13 @@ from raypipe.control.events import (
     Ticked,
     WindowScored,
 )
-from raypipe.control.gate import gain_of, verdict_of
-from raypipe.control.happening import Verdict
+from raypipe.control.first_look import Asked, first_look
+from raypipe.control.gate_shell import GateShell, Sequence
 from raypipe.control.jumps import LookClock, jump_between
 from raypipe.control.ledger import Ledger, fold_facts, read_facts, record
 from raypipe.control.outcome import Retrained
 from raypipe.control.rollout_shell import Rollout, RolloutShell
-from raypipe.control.state import State
+from raypipe.control.state import Promoting, State
 from raypipe.control.step import resume, step
 from raypipe.core.clock import Clock, Uptime
 from raypipe.core.errors import RaypipeError, RegistryError, StaleEpoch, StorageError
@@ -128,6 +128,7 @@ class Ports:
     capture: Watch | None = None
     rollout: Rollout | None = None
     mending: Mending | None = None
+    sequence: Sequence | None = None
 
 
 class Controller:
@@ -151,6 +152,7 @@ class Controller:
         self._clock = LookClock(clock, uptime)
         self._ports = ports
         self._rollout = RolloutShell(ports.rollout, self._clock)
+        self._gate = GateShell(ports.sequence, self._clock)
         self._state = State(pipeline)
         self._seq = 0
         self._written = 0
@@ -202,7 +204,7 @@ class Controller:
         try:
             self._mend()
             self._follow()
-            self._score_rollout()
+            self._score_live()
         finally:
             self._observe()
         self._retry_alerts()
@@ -295,6 +297,8 @@ class Controller:
                 self._stop(decision)
             case JudgeChallenger(decision, version, champion):
                 return self._judged(decision, version, champion)
+            case WatchGate():
+                self._gate.watch(action)
             case AskApproval(decision, version, until):
                 text = f"{version} passed its gate and waits for approval until {until:%Y-%m-%d %H:%M} UTC"
                 return AlertRaised(
@@ -360,44 +364,27 @@ class Controller:
         return RetrainFailed(now, decision, reason, controller=self._epoch)
 
     def _judged(self, decision: str, version: str, champion: str | None) -> Fact:
+        """Take the first look, by what the retrain's job left behind."""
+        asked = Asked(self._clock.now(), self._epoch, decision, version, champion)
         found = self._ports.jobs.result(decision)
-        compared = found.comparison if found is not None else None
-        now, epoch = self._clock.now(), self._epoch
-        if compared is None or compared.champion != champion:
-            verdict: Verdict = "fail" if found is not None and found.error else "inconclusive"
-            reasons: tuple[str, ...] = (_why_unjudged(found),)
-            return GateJudged(
-                now, decision, version, champion, verdict, n_rows=0, reasons=reasons, controller=epoch
-            )
-        verdict, reasons = verdict_of(compared, self._settings.gate)
-        return GateJudged(
-            now,
-            decision,
-            version,
-            champion,
-            verdict,
-            compared.n_rows,
-            compared.metric,
-            compared.champion_score,
-            compared.challenger_score,
-            gain_of(compared),
-            reasons,
-            controller=epoch,
-        )
+        return first_look(asked, found, self._settings.gate, can_go_on=self._gate.can_go_on)
 
     def _promoted(self, decision: str, version: str, champion: str | None) -> Fact:
-        reason = f"{decision} passed its gate"
+        phase = self._state.phase
+        early = isinstance(phase, Promoting) and not phase.gated
+        reason = f"{decision} {'was approved before its gate had a verdict' if early else 'passed its gate'}"
         try:
             epoch = self._ports.releases.promote(version, champion, reason, self._epoch)
         except RaypipeError as error:
             return PromotionFailed(self._clock.now(), decision, version, str(error), controller=self._epoch)
         return Promoted(self._clock.now(), decision, version, epoch, controller=self._epoch)
 
-    def _score_rollout(self) -> None:
-        """Take what a rollout has shown, and see that it goes on being measured."""
-        scored = self._rollout.scored(self._state, self._epoch)
-        if scored is not None:
-            self._take(scored)
+    def _score_live(self) -> None:
+        """Take what live rows have shown of a challenger, and see that it goes on being measured."""
+        for shell in (self._gate, self._rollout):
+            scored = shell.scored(self._state, self._epoch)
+            if scored is not None:
+                self._take(scored)
 
     def _sent(self, key: str, text: str, evidence: Evidence) -> Fact | None:
         self._told_at = self._clock.now()
@@ -430,11 +417,3 @@ class Controller:
             if window is not None:
                 self._n_labels = window.n_labels
             self._take(window or Ticked(now, self._n_labels))
-
-
-def _why_unjudged(found: Retrained | None) -> str:
-    if found is not None and found.error:
-        return found.error
-    if found is None or found.comparison is None:
-        return "its job left no comparison with the champion"
-    return "the champion changed in between"

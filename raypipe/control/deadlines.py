@@ -16,9 +16,11 @@ from raypipe.control.events import (
     RetrainLost,
     RetrainTimedOut,
 )
+from raypipe.control.gate_sequence import gate_late
 from raypipe.control.rollout_step import late, started
 from raypipe.control.state import (
     AwaitingApproval,
+    AwaitingLabels,
     Canarying,
     Gating,
     Promoting,
@@ -62,6 +64,8 @@ def overdue(state: State, now: datetime, settings: RetrainingSettings) -> Fact |
             return RetrainLost(now, phase.decision, controller=epoch) if stopping >= STOP_GRACE else None
         case Gating():
             return _undecided(state, phase, now, "the gate took too long") if too_long else None
+        case AwaitingLabels():
+            return gate_late(state, phase, now, settings)
         case Shadowing() | Canarying():
             return late(state, now, settings)
         case AwaitingApproval():

@@ -1,9 +1,9 @@
 """What the controller is told, in the past tense.
 
-Two kinds. *Observations* (`WindowScored`, `Ticked`, `RolloutScored`) come all the time and change nothing by
-themselves; they are not kept. *Facts* are kept in the ledger, each says all that the state must know, and so
-the state folds from them without the settings of the day, or the rules of the version of raypipe that
-decided.
+Two kinds. *Observations* (`WindowScored`, `Ticked`, `GateScored`, `RolloutScored`) come all the time and
+change nothing by themselves; they are not kept. *Facts* are kept in the ledger, each says all that the state
+must know, and so the state folds from them without the settings of the day, or the rules of the version of
+raypipe that decided.
 
 `controller` is the epoch of the controller that wrote a fact; what an older controller still writes is
 passed over. It is None where a person's command wrote it, straight to the ledger.
@@ -37,6 +37,7 @@ from raypipe.monitoring.decay import Decay
 from raypipe.policy.config import RetrainAction, SetTrigger
 
 if TYPE_CHECKING:
+    from raypipe.control.gate_evidence import GateEvidence
     from raypipe.control.rollout_evidence import RolloutEvidence
 
 Trigger = Literal["hand"] | SetTrigger
@@ -132,6 +133,14 @@ class RolloutScored(Happening):
 
     decision: str
     evidence: RolloutEvidence
+
+
+@dataclass(frozen=True)
+class GateScored(Happening):
+    """A challenger and the champion were scored on rows whose labels came after the gate's first look."""
+
+    decision: str
+    evidence: GateEvidence
 
 
 @dataclass(frozen=True)
@@ -233,6 +242,21 @@ class GateJudged(Happening):
 
 
 @dataclass(frozen=True)
+class GateContinued(Happening):
+    """The gate's first look was inconclusive: rows whose labels come later go on to judge."""
+
+    decision: str
+    version: str
+    champion: str | None
+    n_rows: int
+    metric: str = ""
+    champion_score: float | None = None
+    challenger_score: float | None = None
+    gain: Gain | None = None
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Approved(Happening):
     """A person, or the policy, let a challenger become the champion."""
 
@@ -314,6 +338,7 @@ Fact: TypeAlias = (
     | RetrainFailed
     | RetrainLost
     | GateJudged
+    | GateContinued
     | Approved
     | Rejected
     | ShadowStarted
@@ -330,7 +355,7 @@ Fact: TypeAlias = (
     | AlertRaised
     | AlertSent
 )
-Event: TypeAlias = Observation | RolloutScored | Fact
+Event: TypeAlias = Observation | RolloutScored | GateScored | Fact
 
 EVENTS: tuple[type[Event], ...] = get_args(Event)
 

@@ -19,7 +19,9 @@ from raypipe.control.events import (
     ChampionChanged,
     ControllerStarted,
     Event,
+    GateContinued,
     GateJudged,
+    GateScored,
     Promoted,
     PromotionFailed,
     Rejected,
@@ -51,6 +53,7 @@ from raypipe.control.state import (
     N_REMEMBERED,
     Anchor,
     AwaitingApproval,
+    AwaitingLabels,
     Canarying,
     Gating,
     Promoting,
@@ -80,7 +83,7 @@ def is_stale(state: State, event: Event) -> bool:
 
 def _evolved(state: State, event: Event) -> State:
     match event:
-        case WindowScored() | Ticked() | RolloutScored():
+        case WindowScored() | Ticked() | RolloutScored() | GateScored():
             return state
         case ControllerStarted() | ClockSetBack() | RetrainRequested() | AlertRaised() | AlertSent():
             return _aside(state, event)
@@ -90,7 +93,7 @@ def _evolved(state: State, event: Event) -> State:
             return _retraining(state, event)
         case RetrainSucceeded() | RetrainFailed() | RetrainLost():
             return _retrained(state, event)
-        case GateJudged() | Approved() | Rejected():
+        case GateJudged() | GateContinued() | Approved() | Rejected():
             return _judged(state, event)
         case ShadowStarted() | ShadowJudged() | RolloutEnded():
             return _rolled_out(state, event)
@@ -213,25 +216,33 @@ def _spent(state: State, event: RetrainSucceeded) -> tuple[Spent, ...]:
     return (*recent, took) if took.cpu_s or took.gpu_s else recent
 
 
-def _judged(state: State, event: GateJudged | Approved | Rejected) -> State:
+def _judged(state: State, event: GateJudged | GateContinued | Approved | Rejected) -> State:
     match event, state.phase:
-        case GateJudged(at), Gating() as gating if _is_over(event, gating):
+        case GateJudged(at), (Gating() | AwaitingLabels()) as gating if _is_over(event, gating):
             if event.verdict != "pass":
                 return _ended(_unhelped(state), at)
             return replace(
                 state, phase=AwaitingApproval(gating.decision, gating.version, gating.champion, at)
             )
-        case Approved(at, version=version), AwaitingApproval() as waiting if version == waiting.version:
-            return replace(state, phase=Promoting(waiting.decision, waiting.version, waiting.champion, at))
-        case Rejected(at, version=version), AwaitingApproval() | Shadowing() | Canarying() as phase if (
-            version == phase.version
+        case GateContinued(at), Gating() as gating if _is_over(event, gating):
+            waiting = AwaitingLabels(gating.decision, gating.version, gating.champion, at)
+            return replace(state, phase=waiting, exposed=gating.decision)
+        case Approved(at, version=version), (AwaitingApproval() | AwaitingLabels()) as waiting if (
+            version == waiting.version
         ):
+            gated = isinstance(waiting, AwaitingApproval)
+            promoting = Promoting(waiting.decision, waiting.version, waiting.champion, at, gated=gated)
+            return replace(state, phase=promoting)
+        case (
+            Rejected(at, version=version),
+            (AwaitingLabels() | AwaitingApproval() | Shadowing() | Canarying()) as phase,
+        ) if version == phase.version:
             return _ended(state, at)
         case _:
             return state
 
 
-def _is_over(verdict: GateJudged, gating: Gating) -> bool:
+def _is_over(verdict: GateJudged | GateContinued, gating: Gating | AwaitingLabels) -> bool:
     """Return whether a verdict answers what was asked, about the champion that is still there."""
     asked = (gating.decision, gating.version, gating.champion)
     return asked == (verdict.decision, verdict.version, verdict.champion)
@@ -268,12 +279,16 @@ def _crowned(state: State, version: str, epoch: int, at: datetime | None = None)
     n_unhelpful = state.n_unhelpful if version == state.champion else 0
     state = replace(state, champion=version, champion_epoch=epoch, n_unhelpful=n_unhelpful)
     match state.phase:
-        case Gating() | Shadowing() | AwaitingApproval() | Canarying() as phase if phase.version == version:
+        case (Gating() | AwaitingLabels() | Shadowing() | AwaitingApproval() | Canarying()) as phase if (
+            phase.version == version
+        ):
             # A person was faster than the gate or the policy.
             return _ended(state, at or phase.since)
-        case Shadowing() | AwaitingApproval() | Canarying() as phase if phase.champion == version:
+        case (AwaitingLabels() | Shadowing() | AwaitingApproval() | Canarying()) as phase if (
+            phase.champion == version
+        ):
             return state  # The same champion under a new epoch, as a canary's step leaves it.
-        case Gating() | Shadowing() | AwaitingApproval() | Canarying() as phase:
+        case (Gating() | AwaitingLabels() | Shadowing() | AwaitingApproval() | Canarying()) as phase:
             # What was shown against the former champion says nothing about this one.
             return replace(state, phase=Gating(phase.decision, phase.version, version, at or phase.since))
         case _:

@@ -38,7 +38,7 @@ def rolled_out(state: State, event: RolloutFact) -> State | None:
             waiting = AwaitingApproval(phase.decision, phase.version, phase.champion, at, shadowed=True)
             return replace(state, phase=waiting)
         case CanaryStarted(at), Promoting(canaried=False):
-            canary = Canarying(phase.decision, phase.version, phase.champion, at)
+            canary = Canarying(phase.decision, phase.version, phase.champion, at, gated=phase.gated)
             return replace(state, phase=canary, exposed=phase.decision)
         case CanaryStepped(at), Canarying() if event.step == phase.step + 1:
             step, weight, n = event.step, event.weight, event.max_rows
@@ -50,7 +50,7 @@ def rolled_out(state: State, event: RolloutFact) -> State | None:
         case CanaryJudged(at), Canarying() if event.champion == phase.champion:
             if event.verdict != "pass":
                 return None
-            promoting = Promoting(phase.decision, phase.version, phase.champion, at, canaried=True)
-            return replace(state, phase=promoting)
+            asked = (phase.decision, phase.version, phase.champion)
+            return replace(state, phase=Promoting(*asked, at, canaried=True, gated=phase.gated))
         case _:
             return state

@@ -26,10 +26,10 @@ def verdict_of(found: Comparison, settings: GateSettings) -> Judgement:
     ('pass', ('better by 0.04 [0.01, 0.07] on 500 rows',))
     """
     return (
-        _unscored(found)
+        unscored(found)
         or _too_large(found, settings)
         or _too_few(found, settings)
-        or _unequal(_judged(found, settings), found, settings)
+        or equal_enough(_judged(found, settings), found, settings)
     )
 
 
@@ -38,7 +38,8 @@ def gain_of(found: Comparison) -> Gain:
     return Gain(found.gain, found.gain_low, found.gain_high)
 
 
-def _unscored(found: Comparison) -> Judgement | None:
+def unscored(found: Comparison) -> Judgement | None:
+    """Return the verdict where one of the two has no usable answers; None where both have."""
     if found.challenger_error:
         return "fail", (f"the challenger {found.challenger} cannot be scored: {found.challenger_error}",)
     if found.champion_error:
@@ -63,7 +64,7 @@ def _too_large(found: Comparison, settings: GateSettings) -> Judgement | None:
     return ("fail", tuple(reasons)) if reasons else None
 
 
-def _unequal(judged: Judgement, found: Comparison, settings: GateSettings) -> Judgement:
+def equal_enough(judged: Judgement, found: Comparison, settings: GateSettings) -> Judgement:
     """Return `fail` for a pass that is surely worse for some, or whose probabilities are further off."""
     if judged[0] != "pass":
         return judged

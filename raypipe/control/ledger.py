@@ -15,6 +15,7 @@ from raypipe.control.events import (
     ControllerStarted,
     Event,
     Fact,
+    GateScored,
     Rejected,
     RetrainDecided,
     RetrainRequested,
@@ -92,7 +93,7 @@ def fact_of(entry: LedgerEntry) -> Fact | None:
     if not entry.kind.startswith(PREFIX):
         return None
     event: Event = from_json(entry.kind.removeprefix(PREFIX), entry.detail)
-    if isinstance(event, (WindowScored, Ticked, RolloutScored)):
+    if isinstance(event, (WindowScored, Ticked, RolloutScored, GateScored)):
         raise RegistryError(f"an observation is not kept in the ledger. Got {entry.kind} as {entry.seq}.")
     return event
 

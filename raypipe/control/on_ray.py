@@ -23,6 +23,8 @@ from raypipe.control.alerting import LogAndWebhook
 from raypipe.control.capture_watch import CaptureWatch, capture_of
 from raypipe.control.controller import Controller, JobState, Ports
 from raypipe.control.endpoint import EndpointCanaries, EndpointReleases, approval_link
+from raypipe.control.gate_evidence import GateEvidence
+from raypipe.control.gate_watch import GateWatch, read_gate_evidence
 from raypipe.control.metrics import PipelineSamples
 from raypipe.control.nearness import OutlookFile, trigger_samples
 from raypipe.control.outcome import Retrained, read_result
@@ -116,22 +118,21 @@ class EndpointRollout:
 
     def watch(self, decision: str, version: str, champion: str | None) -> None:
         """See that an actor measures; raises ClusterError where Ray has no room for it."""
-        if champion is None or _find_rollout(decision) is not None:
-            return
-        options = {
-            "name": rollout_name(decision),
-            "namespace": NAMESPACE,
-            "lifetime": "detached",
-            "get_if_exists": True,
-            "num_cpus": 0,
-            "max_restarts": -1,
-        }
-        try:
-            ray.remote(RolloutActor).options(**options).remote(
-                str(self._config.folder.config), decision, version, champion
-            )
-        except RayError as error:
-            raise ClusterError(f"Ray did not start what measures {version}: {_last_line(error)}") from error
+        if champion is not None:
+            _measured(RolloutActor, rollout_name(decision), self._config, decision, version, champion)
+
+    def watch_gate(self, decision: str, version: str, champion: str | None) -> None:
+        """See that an actor scores both; raises ClusterError where Ray has no room for it."""
+        if champion is not None:
+            _measured(GateActor, gate_name(decision), self._config, decision, version, champion)
+
+    def end_gate(self, decision: str) -> None:
+        """End that actor; there may be none."""
+        _end(gate_name(decision))
+
+    def gate_evidence(self, decision: str) -> GateEvidence | None:
+        """Return what that actor has kept in the home."""
+        return read_gate_evidence(self._config.folder, decision)
 
     def evidence(self, decision: str) -> RolloutEvidence | None:
         """Return what the actor has kept in the home."""
@@ -144,29 +145,17 @@ class EndpointRollout:
     def end(self, decision: str, controller: int) -> None:
         """Let the champion answer all, and end the actor; raises RaypipeError."""
         self._canaries.withdraw(controller)
-        actor = _find_rollout(decision)
-        if actor is not None:
-            ray.kill(actor, no_restart=True)
+        _end(rollout_name(decision))
+        _end(gate_name(decision))
 
 
-class RolloutActor:
-    """Measures one rollout, again and again, until it is killed."""
+class _Looking:
+    """Looks again and again, in a thread of its own, until its process is killed."""
 
-    def __init__(self, config_file: str, decision: str, version: str, champion: str) -> None:
-        in_background()
-        config = Config.model_validate_json(Path(config_file).read_bytes())
-        clock = SystemClock()
-        self._watch = RolloutWatch(
-            config.folder,
-            Registry(config.root.registry_url, clock),
-            config.retraining.rollout,
-            clock,
-            decision=decision,
-            version=version,
-            champion=champion,
-        )
-        self._interval_s = config.retraining.tick_s
-        threading.Thread(target=self._run, name="raypipe-rollout", daemon=True).start()
+    def __init__(self, watch: RolloutWatch | GateWatch, interval_s: float) -> None:
+        self._watch = watch
+        self._interval_s = interval_s
+        threading.Thread(target=self._run, name="raypipe-measuring", daemon=True).start()
 
     def pid(self) -> int:
         """Return the process that measures."""
@@ -177,8 +166,39 @@ class RolloutActor:
             try:
                 self._watch.look()
             except Exception as error:  # noqa: BLE001 - the next look may succeed; nothing goes on without
-                _log.warning("a rollout was not measured: %s: %s", type(error).__name__, error)
+                _log.warning("a challenger was not measured: %s: %s", type(error).__name__, error)
             time.sleep(self._interval_s)
+
+
+class RolloutActor(_Looking):
+    """Measures one rollout, again and again, until it is killed."""
+
+    def __init__(self, config_file: str, decision: str, version: str, champion: str) -> None:
+        in_background()
+        config = Config.model_validate_json(Path(config_file).read_bytes())
+        clock = SystemClock()
+        watch = RolloutWatch(
+            config.folder,
+            Registry(config.root.registry_url, clock),
+            config.retraining.rollout,
+            clock,
+            decision=decision,
+            version=version,
+            champion=champion,
+        )
+        super().__init__(watch, config.retraining.tick_s)
+
+
+class GateActor(_Looking):
+    """Scores challenger and champion on rows that are labelled now, again and again, until it is killed."""
+
+    def __init__(self, config_file: str, decision: str, version: str, champion: str) -> None:
+        in_background()
+        config = Config.model_validate_json(Path(config_file).read_bytes())
+        clock = SystemClock()
+        registry = Registry(config.root.registry_url, clock)
+        watch = GateWatch(config, registry, clock, decision=decision, version=version, champion=champion)
+        super().__init__(watch, config.retraining.tick_s)
 
 
 @dataclass(frozen=True)
@@ -271,6 +291,7 @@ def build(config: Config, dashboard_url: str) -> Controller:
     spec = EndpointSpec(config.name, config.root.root, config.serving)
     broadcast = Broadcast(config.name)
     releases = EndpointReleases(loop, broadcast.tell)
+    beside = EndpointRollout(loop, broadcast.tell)
     ports = Ports(
         jobs=RayJobs(dashboard_url, config.folder),
         traffic=CapturedTraffic(config.folder, registry, config.monitoring),
@@ -279,7 +300,8 @@ def build(config: Config, dashboard_url: str) -> Controller:
             config.name, config.retraining.alerts.webhook, lambda key: approval_link(config, registry, key)
         ),
         capture=CaptureWatch(config.name, capture_of(spec)),
-        rollout=EndpointRollout(loop, broadcast.tell),
+        rollout=beside,
+        sequence=beside,
         mending=releases,
     )
     return Controller(config.name, config.retraining, registry, clock, ports, read_uptime)
@@ -295,11 +317,33 @@ def rollout_name(decision: str) -> str:
     return f"raypipe-rollout-{decision}"
 
 
-def _find_rollout(decision: str) -> Any | None:
+def gate_name(decision: str) -> str:
+    """Return the name of the actor that scores a decision's challenger while its gate goes on."""
+    return f"raypipe-gate-{decision}"
+
+
+def _measured(kind: type[_Looking], name: str, config: Config, *about: str) -> None:
+    """See that an actor measures, under a name; raises ClusterError where Ray has no room for it."""
+    if _found(name) is not None:
+        return
+    options = {
+        "name": name,
+        "namespace": NAMESPACE,
+        "lifetime": "detached",
+        "get_if_exists": True,
+        "num_cpus": 0,
+        "max_restarts": -1,
+    }
     try:
-        return ray.get_actor(rollout_name(decision), namespace=NAMESPACE)
-    except ValueError:
-        return None
+        ray.remote(kind).options(**options).remote(str(config.folder.config), *about)
+    except RayError as error:
+        raise ClusterError(f"Ray did not start {name}, which measures: {_last_line(error)}") from error
+
+
+def _end(name: str) -> None:
+    actor = _found(name)
+    if actor is not None:
+        ray.kill(actor, no_restart=True)
 
 
 def start_controller(config: Config, dashboard_url: str) -> None:
@@ -355,8 +399,12 @@ def stop_controller(pipeline: str) -> bool:
 
 
 def _find(pipeline: str) -> Any | None:
+    return _found(controller_name(pipeline))
+
+
+def _found(name: str) -> Any | None:
     try:
-        return ray.get_actor(controller_name(pipeline), namespace=NAMESPACE)
+        return ray.get_actor(name, namespace=NAMESPACE)
     except ValueError:
         return None
 

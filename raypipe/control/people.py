@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from raypipe.control.events import Approved, Rejected, RetrainRequested
 from raypipe.control.ledger import fold, record
-from raypipe.control.state import AwaitingApproval, Canarying, Shadowing, State
+from raypipe.control.state import AwaitingApproval, AwaitingLabels, Canarying, Shadowing, State
 from raypipe.core.clock import Clock
 from raypipe.core.errors import RegistryError
 from raypipe.policy.config import RetrainAction
@@ -29,10 +29,13 @@ def answer(
 ) -> None:
     """Approve or reject a challenger; raises RegistryError for one that does not wait for an answer.
 
-    One that is in a shadow or canary can be rejected too.
+    One whose gate waits for labels can be approved or rejected before the verdict; one that is in a shadow or
+    canary can be rejected too.
     """
     phase = read_state(registry, pipeline).phase
-    may = AwaitingApproval if approved else AwaitingApproval | Shadowing | Canarying
+    may = AwaitingApproval | AwaitingLabels
+    if not approved:
+        may |= Shadowing | Canarying
     if not isinstance(phase, may) or phase.version != version:
         waiting = phase.version if isinstance(phase, AwaitingApproval) else "none"
         raise RegistryError(

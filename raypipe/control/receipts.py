@@ -16,6 +16,7 @@ from raypipe.control.events import (
     ControllerStarted,
     Evidence,
     Fact,
+    GateContinued,
     GateJudged,
     Promoted,
     PromotionFailed,
@@ -81,6 +82,8 @@ class Receipt:
     note: str = ""
     """Why another action was taken than was decided."""
     timed_out: bool = False
+    first_look: GateContinued | None = None
+    """The gate's first look, where later rows went on to judge."""
     gate: GateJudged | None = None
     answer: Approved | Rejected | None = None
     """The word of a person, or of the policy."""
@@ -136,6 +139,8 @@ def _told(receipt: Receipt, fact: Fact) -> Receipt:
                 note=fact.note,
                 cost_gpu_s=fact.cost_gpu_s,
             )
+        case GateContinued():
+            return replace(receipt, first_look=fact, reason="; ".join(fact.reasons))
         case GateJudged():
             return replace(receipt, gate=fact, reason="; ".join(fact.reasons))
         case Approved() | Rejected():
@@ -168,6 +173,7 @@ def render(receipt: Receipt) -> tuple[str, ...]:
             f"  decided    {receipt.decided_at:%Y-%m-%d %H:%M:%S} UTC: {receipt.action}, by {_why(receipt)}",
             _evidence_line(receipt.evidence),
             _made_line(receipt),
+            _first_line(receipt.first_look),
             _gate_line(receipt.gate),
             *map(_rollout_line, receipt.rollout),
             _answer_line(receipt.answer),
@@ -223,6 +229,12 @@ def _made_line(receipt: Receipt) -> str:
     note = f"; {receipt.note}" if receipt.note else ""
     word = "earlier " if receipt.action == "rollback" else "made    "
     return f"  {word}   {made}{before}{cost}{note}"
+
+
+def _first_line(first: GateContinued | None) -> str:
+    if first is None:
+        return ""
+    return f"  first look inconclusive: {'; '.join(first.reasons)}; rows that are labelled later judge"
 
 
 def _gate_line(gate: GateJudged | None) -> str:

@@ -20,7 +20,14 @@ from raypipe.control.rollout_events import (
     ShadowJudged,
     ShadowStarted,
 )
-from raypipe.control.state import AwaitingApproval, Canarying, Promoting, Shadowing, State
+from raypipe.control.state import (
+    AwaitingApproval,
+    AwaitingLabels,
+    Canarying,
+    Promoting,
+    Shadowing,
+    State,
+)
 from raypipe.policy.config import RetrainingSettings
 from raypipe.policy.rollout import CanarySettings
 
@@ -106,9 +113,9 @@ def duties(state: State) -> tuple[Action, ...]:
 
 
 def leftover(state: State) -> tuple[Action, ...]:
-    """Return the end of a rollout that is over, and was not yet cleared away."""
+    """Return the end of what a decision has had on live traffic, where that is over and was left there."""
     phase, exposed = state.phase, state.exposed
-    goes_on = isinstance(phase, Shadowing | AwaitingApproval | Canarying | Promoting)
+    goes_on = isinstance(phase, AwaitingLabels | Shadowing | AwaitingApproval | Canarying | Promoting)
     if exposed is None or (goes_on and state.decision == exposed):
         return ()
     return (EndRollout(exposed),)

@@ -46,6 +46,16 @@ class Gating:
 
 
 @dataclass(frozen=True)
+class AwaitingLabels:
+    """The gate has not decided yet: challenger and champion are scored on rows whose labels come now."""
+
+    decision: str
+    version: str
+    champion: str | None
+    since: datetime
+
+
+@dataclass(frozen=True)
 class Shadowing:
     """A challenger is asked what clients ask, unseen by them."""
 
@@ -82,6 +92,8 @@ class Canarying:
     max_rows: int = 0
     epoch: int | None = None
     """The epoch of the pointer that names this step; None until it does."""
+    gated: bool = True
+    """Whether it passed its gate; else a person let it through before the verdict."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +106,7 @@ class Promoting:
     since: datetime
     canaried: bool = False
     """Whether a canary is behind it."""
+    gated: bool = True
 
 
 @dataclass(frozen=True)
@@ -105,7 +118,9 @@ class Anchor:
     uptime_s: float
 
 
-Phase: TypeAlias = Watching | Retraining | Gating | Shadowing | AwaitingApproval | Canarying | Promoting
+Phase: TypeAlias = (
+    Watching | Retraining | Gating | AwaitingLabels | Shadowing | AwaitingApproval | Canarying | Promoting
+)
 
 
 @dataclass(frozen=True)
@@ -130,7 +145,7 @@ class State:
     rollback_epoch: int = 0
     """The epoch of the last rollback by a person."""
     exposed: str | None = None
-    """The decision of which a canary, or what measures it, may be left."""
+    """The decision of which a canary, or what measures its challenger, may be left."""
     n_decisions: int = 0
     decided_at: tuple[datetime, ...] = ()
     """When retrains were decided, as far back as a day before the last one."""

@@ -22,6 +22,7 @@ from raypipe.control.actions import (
     SendAlert,
     StopRetrain,
     SubmitRetrain,
+    WatchGate,
 )
 from raypipe.control.alerts import alert_on_cap, alert_on_trigger, alerts_on_window
 from raypipe.control.clock_events import ClockSetBack
@@ -33,6 +34,7 @@ from raypipe.control.events import (
     Event,
     Fact,
     GateJudged,
+    GateScored,
     Observation,
     PromotionFailed,
     Rejected,
@@ -45,10 +47,12 @@ from raypipe.control.events import (
     WindowScored,
 )
 from raypipe.control.evolve import evolve, is_stale
+from raypipe.control.gate_sequence import gate_scored
 from raypipe.control.rollout_events import CanaryJudged, ShadowJudged
 from raypipe.control.rollout_step import canary_is_due, duties, leftover, scored, shadow_is_due
 from raypipe.control.state import (
     AwaitingApproval,
+    AwaitingLabels,
     Canarying,
     Gating,
     Promoting,
@@ -95,7 +99,7 @@ def _acts(before: State, after: State, event: Event, settings: RetrainingSetting
     if after == before:
         return []
     actions: list[Action] = []
-    if not isinstance(event, (WindowScored, Ticked, RolloutScored)) and not _is_in_ledger(event):
+    if not isinstance(event, (WindowScored, Ticked, RolloutScored, GateScored)) and not _is_in_ledger(event):
         actions.append(Record(event))
     if after.phase != before.phase:
         actions += [*leftover(after), *_farewell(before, event), *_duties(after, settings)]
@@ -117,6 +121,8 @@ def _duties(state: State, settings: RetrainingSettings) -> tuple[Action, ...]:
             return (_job(phase),)
         case Gating(decision, version, champion):
             return () if version == champion else (JudgeChallenger(decision, version, champion),)
+        case AwaitingLabels(decision, version, champion):
+            return (WatchGate(decision, version, champion),)
         case Shadowing() | Canarying():
             return duties(state)
         case AwaitingApproval() as phase:
@@ -170,6 +176,8 @@ def _follows(state: State, event: Event, settings: RetrainingSettings) -> Fact |
     settled = settle(state, event.at, settings)
     if settled is None and isinstance(event, RolloutScored):
         return scored(state, event, settings)
+    if settled is None and isinstance(event, GateScored):
+        return gate_scored(state, event, settings)
     if settled is not None or not isinstance(event, (WindowScored, Ticked)):
         return settled
     latest = latest_time(state)

@@ -123,6 +123,11 @@ class GateSettings(Settings):
     margin: Annotated[float, Field(allow_inf_nan=False)] = 0.0
     """How much better, in the task's metric, the whole 95% interval of the gain must be. Below 0 it is a
     margin of non-inferiority: a challenger passes unless it might be worse by more than that."""
+    wait_labels: Annotated[int, Field(ge=0, le=100_000)] = 1_000
+    """Where those rows do not tell: how many rows that are labelled later may go on to judge, one after the
+    other; 0 is none, and the verdict is inconclusive at once."""
+    deadline_s: Annotated[float, Field(gt=0)] = 3_600.0
+    """How long they may be waited for; no other retrain begins meanwhile."""
     max_slice_loss: Annotated[float, Field(ge=0, le=1)] = 0.05
     """By how much the mean loss, in [0, 1], of no part of the rows may surely have risen."""
     max_calibration_loss: Annotated[float, Field(ge=0, le=1)] = 0.1

@@ -66,7 +66,8 @@ def carry_out(loop: Loop, decision: str, action: RetrainAction = "retrain") -> R
             made = _made(loop, outcome, prepared, time.process_time() - started)
     except RaypipeError as error:
         return Retrained(error=str(error))
-    return _compared(loop, version, prepared, made)
+    found = _compared(loop, version, prepared, made)
+    return _judged_once(found) if action == "rollback" else found
 
 
 def _compared(loop: Loop, version: ModelVersion, prepared: Prepared, made: Retrained) -> Retrained:
@@ -78,6 +79,12 @@ def _compared(loop: Loop, version: ModelVersion, prepared: Prepared, made: Retra
     except RaypipeError as error:
         return replace(made, error=str(error))
     return replace(made, comparison=replace(compared, row_ms=proof.row_ms, n_bytes=proof.n_bytes))
+
+
+def _judged_once(found: Retrained) -> Retrained:
+    """Let the first look decide: neither model's data version holds its rows, which could judge again."""
+    compared = found.comparison
+    return found if compared is None else replace(found, comparison=replace(compared, scale=None))
 
 
 def _loop(config: Config, decision: str) -> Loop:

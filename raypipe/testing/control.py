@@ -11,6 +11,7 @@ from datetime import datetime
 from raypipe.control.actions import SetCanary
 from raypipe.control.controller import Controller, JobState, Ports
 from raypipe.control.events import AlertRaised, Evidence, Fact, Quality, WindowScored
+from raypipe.control.gate_evidence import GateEvidence
 from raypipe.control.ledger import read_facts
 from raypipe.control.outcome import Retrained
 from raypipe.control.receipts import Receipt, receipts
@@ -97,6 +98,8 @@ class World:
     before_result: Callable[[], None] = lambda: None
     shown: Callable[[str], RolloutEvidence | None] = lambda _: None
     """What was measured of a decision's challenger on live traffic."""
+    gate_shown: Callable[[str], GateEvidence | None] = lambda _: None
+    """What was found of a decision's challenger on rows that were labelled after its gate's first look."""
     canary: SetCanary | None = None
     """What the pointer names beside the champion."""
     watched: set[str] = field(default_factory=set)
@@ -117,7 +120,9 @@ class World:
         """Return a controller that has not started; a mortal one may die of its writes too."""
         self._is_dead = False
         registry = MortalRegistry(self) if mortal else self.registry
-        ports = Ports(jobs=self, traffic=self, releases=self, alerts=self, capture=self, rollout=self)
+        ports = Ports(
+            jobs=self, traffic=self, releases=self, alerts=self, capture=self, rollout=self, sequence=self
+        )
         return Controller(self.pipeline, settings, registry, self.clock, ports, self.clock.uptime)
 
     def at(self, port: str) -> None:
@@ -179,6 +184,17 @@ class World:
     def evidence(self, decision: str) -> RolloutEvidence | None:
         return self.shown(decision)
 
+    def watch_gate(self, decision: str, version: str, champion: str | None) -> None:  # noqa: ARG002
+        self.at("watch_gate")
+        self.watched.add(f"{decision}/gate")
+
+    def end_gate(self, decision: str) -> None:
+        self.at("end_gate")
+        self.watched.discard(f"{decision}/gate")
+
+    def gate_evidence(self, decision: str) -> GateEvidence | None:
+        return self.gate_shown(decision)
+
     def set_canary(self, canary: SetCanary, controller: int) -> int:
         self.at("set_canary")
         if self.canary != canary:
@@ -192,7 +208,7 @@ class World:
         if self.canary is not None:
             self._stay(self.champion, "withdrawn", controller)
         self.canary = None
-        self.watched.discard(decision)
+        self.watched -= {decision, f"{decision}/gate"}
         self.at("ended")
 
     def _stay(self, champion: str | None, reason: str, controller: int) -> None:

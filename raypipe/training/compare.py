@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from raypipe.core.ids import Json
 from raypipe.stats.bootstrap import bootstrap, n_blocks_in, percentile_interval
 from raypipe.stats.dependence import block_length
+from raypipe.stats.gains import Scale
 from raypipe.stats.metrics import METRICS
 from raypipe.training.slices import Slice, calibration_error, judge_slices
 from raypipe.training.task import Task
@@ -51,6 +52,8 @@ class Comparison:
     """How long the challenger takes for one row; None where it was not asked in a process of its own."""
     n_bytes: int | None = None
     """The bytes of the challenger's files."""
+    scale: Scale | None = None
+    """By what a sequence of later rows would go on; None where these rows do not tell."""
 
     def to_json(self) -> Json:
         return asdict(self)
@@ -58,8 +61,8 @@ class Comparison:
     @staticmethod
     def from_json(value: Any) -> Comparison:
         """Read what `to_json` wrote."""
-        slices = tuple(Slice(**one) for one in value.get("slices", ()))
-        return Comparison(**{**value, "slices": slices})
+        slices, scale = tuple(Slice(**one) for one in value.get("slices", ())), value.get("scale")
+        return Comparison(**{**value, "slices": slices, "scale": None if scale is None else Scale(**scale)})
 
 
 @dataclass(frozen=True)
@@ -81,28 +84,51 @@ class Answers:
 
 def compare(
     task: Task,
-    y: NDArray[np.int64] | NDArray[np.float64],
+    y: Target,
     champion: Answers,
     challenger: Answers,
     *,
     seed: int,
     slices: Sequence[tuple[str, str, NDArray[np.bool_]]] = (),
+    margin: float = 0.0,
 ) -> Comparison:
     """Score two models' predictions of the same rows, in time order, by the task's metric.
 
     The gain's interval is a paired bootstrap over blocks of neighbours (see `raypipe.stats.bootstrap`), as
-    long as the rows depend on each other (`raypipe.stats.dependence`).
+    long as the rows depend on each other (`raypipe.stats.dependence`). `margin` is what a gain is held
+    against later, should these rows not tell.
     """
+    found = scores(task, y, champion, challenger, slices=slices)
     metric = METRICS[task.metric]
     sign = 1.0 if metric.larger_is_better else -1.0
     scored = [
         _undefined if one.problem or one.values is None else metric.prepare(y, one.values)
         for one in (champion, challenger)
     ]
-    old, new = (score(np.ones(len(y))) for score in scored)
     length = block_length(scored, len(y))
     draws = bootstrap(scored, len(y), seed=seed, block_length=length)
     low, high = percentile_interval(sign * (draws[:, 1] - draws[:, 0]), n_blocks=n_blocks_in(len(y), length))
+    scale = None
+    if champion.values is not None and challenger.values is not None and found.gain is not None:
+        values = champion.values, challenger.values
+        scale = Scale.of(metric.name, y, *values, margin=margin, block_rows=length)
+    return replace(found, gain_low=_finite(low), gain_high=_finite(high), scale=scale)
+
+
+def scores(
+    task: Task,
+    y: Target,
+    champion: Answers,
+    challenger: Answers,
+    *,
+    slices: Sequence[tuple[str, str, NDArray[np.bool_]]] = (),
+) -> Comparison:
+    """Return the same without the interval of the gain."""
+    metric = METRICS[task.metric]
+    old, new = (
+        float("nan") if one.problem or one.values is None else metric(y, one.values)
+        for one in (champion, challenger)
+    )
     return Comparison(
         metric=metric.name,
         champion=champion.version,
@@ -110,9 +136,9 @@ def compare(
         n_rows=len(y),
         champion_score=_finite(old),
         challenger_score=_finite(new),
-        gain=_finite(sign * (new - old)),
-        gain_low=_finite(low),
-        gain_high=_finite(high),
+        gain=_finite(metric.gain(new, old)),
+        gain_low=None,
+        gain_high=None,
         champion_error=champion.problem,
         challenger_error=challenger.problem,
         champion_calibration=_calibration(task, y, champion),

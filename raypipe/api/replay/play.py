@@ -19,6 +19,7 @@ from raypipe.api.status import endpoint_spec
 from raypipe.api.traffic import Pace, Traffic, post_to
 from raypipe.control.events import (
     Fact,
+    GateContinued,
     GateJudged,
     Promoted,
     PromotionFailed,
@@ -118,6 +119,8 @@ class Replay:
                 self._row_of[decision] = min(self._n_sent, self._played.num_rows - 1)
                 self._pace.per_s = self._settings.retraining_rows_per_s
             case Promoted() | PromotionFailed() | Rejected() | RetrainFailed() | RetrainLost():
+                self._pace.per_s = self._settings.rows_per_s
+            case GateContinued():  # What judges now are rows that must be played first.
                 self._pace.per_s = self._settings.rows_per_s
             case GateJudged() if fact.verdict != "pass":
                 self._pace.per_s = self._settings.rows_per_s

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from raypipe.control.clock_events import ClockJumped
 from raypipe.control.controller import Controller, JobState
 from raypipe.control.events import AlertSent, ControllerStarted, kind_of
+from raypipe.control.gate_evidence import GateEvidence
 from raypipe.control.ledger import action_of, fold_facts
 from raypipe.control.outcome import Retrained
 from raypipe.control.people import answer, read_state
@@ -31,6 +32,7 @@ from raypipe.policy.config import RetrainingSettings
 from raypipe.registry.store import Registry
 from raypipe.stats.arms import Arms
 from raypipe.stats.bets import Bets
+from raypipe.stats.gains import Gains, Scale
 from raypipe.testing import FakeClock
 from raypipe.testing.control import Killed, MemoryDatabase, World
 from raypipe.training.compare import Comparison
@@ -39,7 +41,9 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 PIPELINE, FIRST = "flights", "flights-retrain-1"
 BETTER = Comparison("accuracy", "v1", "v2", 400, 0.61, 0.88, 0.27, 0.2, 0.33)
 WORSE = Comparison("accuracy", "v1", "v2", 400, 0.88, 0.61, -0.27, -0.33, -0.2)
+OPEN = replace(BETTER, gain=0.02, gain_low=-0.03, gain_high=0.07, scale=Scale(10, 0.2))
 MADE = Retrained("v2", "d-2", "d-1", "xgboost", {"max_depth": 6}, 81.5, BETTER)
+UNDECIDED = replace(MADE, comparison=OPEN)
 MAX_TURNS, TURN_S = 60, 40.0
 STEPS: Mapping[str, Any] = {
     "shadow": {},
@@ -66,6 +70,8 @@ class Story:
     action: str = "retrain"
     shows: str = ""
     """What live traffic shows of the challenger: that it is fine, or that it does harm; else nothing."""
+    later: float | None = None
+    """How much better it is on rows that are labelled after its gate's first look; None: none is."""
 
     @property
     def settings(self) -> RetrainingSettings:
@@ -76,6 +82,7 @@ class Story:
                 "cool_down_s": 1e6,
                 "job_timeout_s": 600,
                 "approval": {"timeout_s": 300},
+                "gate": {"deadline_s": 120},
                 "rollout": self.rollout,
             }
         )
@@ -95,6 +102,13 @@ STORIES = {
     "nobody answers": Story("rejected", mode="approve"),
     "worse": Story("not better", left=replace(MADE, comparison=WORSE)),
     "few rows": Story("inconclusive", left=replace(MADE, comparison=replace(BETTER, n_rows=20))),
+    "later rows pass it": Story("promoted", left=UNDECIDED, later=0.1),
+    "later rows pass it, and it is rolled out": Story(
+        "promoted", left=UNDECIDED, later=0.1, rollout=STEPS, shows="fine"
+    ),
+    "later rows fail it": Story("not better", left=UNDECIDED, later=-0.1),
+    "later rows do not tell": Story("inconclusive", left=UNDECIDED, later=0.0),
+    "no label comes later": Story("inconclusive", left=UNDECIDED),
     "rolled out": Story("promoted", mode="approve", approved=True, rollout=STEPS, shows="fine"),
     "harm in the canary": Story("withdrawn", rollout=STEPS, shows="harm"),
     "a shadow without labels": Story("inconclusive", rollout={"shadow": {"deadline_s": 120}}),
@@ -126,6 +140,16 @@ def shown(story: Story, world: World) -> RolloutEvidence | None:
     return replace(found, canary={phase.epoch: canary})
 
 
+def found_later(story: Story) -> GateEvidence | None:
+    """Return how both score on rows that were labelled after the first look."""
+    if story.later is None:
+        return None
+    share = (1 + np.full(100, story.later) / 0.2) / 2
+    gains = Gains(Bets.of(share, 0.5), Bets.of(1 - share, 0.5), 1_000)
+    scores = replace(BETTER, n_rows=1_000, gain=story.later, gain_low=None, gain_high=None)
+    return GateEvidence(gains, scores)
+
+
 NO_SHADOW = ShadowEvidence(Bets.none(0.01), Bets.none(0.5), Bets.none(0.49))
 
 
@@ -136,6 +160,7 @@ def play(world: World, story: Story, clock_set_by: Mapping[int, float] | None = 
     """
     found: Controller | None = None
     world.shown = lambda _: shown(story, world)
+    world.gate_shown = lambda _: found_later(story)
     if story.refused:
         world.errors["promote"] = ServingError("replica r1 refuses epoch 4")
     for turn in range(MAX_TURNS):

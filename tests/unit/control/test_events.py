@@ -15,6 +15,7 @@ from raypipe.control.events import (
     Evidence,
     Gain,
     GateJudged,
+    GateScored,
     Quality,
     RetrainDecided,
     RetrainSucceeded,
@@ -42,7 +43,7 @@ _EVENTS: st.SearchStrategy[Event] = st.one_of(
     *(
         st.builds(event, at=st.datetimes(timezones=st.just(UTC)), **_OF_ITS_OWN.get(event, {}))
         for event in EVENTS
-        if event is not RolloutScored  # Its evidence has bets that no JSON need hold.
+        if event not in (RolloutScored, GateScored)  # Their evidence has bets that no JSON need hold.
     )
 )
 
@@ -91,7 +92,9 @@ def test_kinds_are_distinct_and_last() -> None:
         "clock_jumped",
         "clock_set_back",
         "controller_started",
+        "gate_continued",
         "gate_judged",
+        "gate_scored",
         "promoted",
         "promotion_failed",
         "rejected",

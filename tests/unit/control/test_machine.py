@@ -22,6 +22,7 @@ from raypipe.control.actions import (
     SetCanary,
     StopRetrain,
     SubmitRetrain,
+    WatchGate,
     WatchRollout,
 )
 from raypipe.control.events import (
@@ -31,7 +32,9 @@ from raypipe.control.events import (
     ControllerStarted,
     Event,
     Fact,
+    GateContinued,
     GateJudged,
+    GateScored,
     Harm,
     Promoted,
     PromotionFailed,
@@ -48,16 +51,19 @@ from raypipe.control.events import (
     Ticked,
     WindowScored,
 )
+from raypipe.control.gate_evidence import GateEvidence
 from raypipe.control.happening import Verdict
 from raypipe.control.ledger import fold_facts
 from raypipe.control.receipts import receipts
 from raypipe.control.rollout_events import CanaryJudged, CanarySet, RolloutEnded, ShadowJudged
 from raypipe.control.rollout_evidence import Baseline, CanaryEvidence, RolloutEvidence, ShadowEvidence
-from raypipe.control.state import Canarying, State, latest_time
+from raypipe.control.state import AwaitingLabels, Canarying, State, latest_time
 from raypipe.control.step import resume, step
 from raypipe.policy.config import RetrainAction, RetrainingSettings
 from raypipe.stats.arms import Arms
 from raypipe.stats.bets import Bets
+from raypipe.stats.gains import Gains
+from raypipe.training.compare import Comparison
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 COOL_DOWN_S = 300.0
@@ -67,7 +73,7 @@ VERDICTS: dict[str, Verdict] = {
     "failed": "fail",
     "lost": "inconclusive",
 }
-OUTCOMES = ("made", "made", "made", "failed", "lost")
+OUTCOMES = ("made", "made", "made", "failed", "lost", "open")
 ACTIONS = get_args(RetrainAction)
 PEOPLE = (RetrainRequested, Approved, Rejected, RolledBack, ChampionChanged)
 
@@ -87,6 +93,14 @@ def shown(state: State, outcome: str) -> RolloutEvidence:
     treated = np.arange(n) < (20 if fine else 300)
     losses = Arms.of(np.ones(n), treated, phase.weight, tolerance=2.0)
     return replace(found, canary={phase.epoch: CanaryEvidence(Bets.none(0.01), Arms(2.0), losses)})
+
+
+def scored_later(version: str, champion: str, outcome: str) -> GateEvidence:
+    """Return what rows show that were labelled after the first look: better, worse, or nothing yet."""
+    gain = {"made": 0.5, "failed": -0.5}.get(outcome, 0.0)
+    share = np.full(100, (1 + gain) / 2)
+    found = Comparison("auc", champion, version, 200, 0.7, 0.7 + gain / 2, gain, None, None)
+    return GateEvidence(Gains(Bets.of(share, 0.5), Bets.of(1 - share, 0.5), 200), found)
 
 
 class Controller(RuleBasedStateMachine):
@@ -121,6 +135,7 @@ class Controller(RuleBasedStateMachine):
                 "max_per_day": MAX_PER_DAY,
                 "job_timeout_s": 900,
                 "approval": {"timeout_s": 600, "default": default},
+                "gate": {"deadline_s": 600},
                 "rollout": {name: {"deadline_s": 600, "hold_s": 0} for name in steps},
             }
         )
@@ -144,9 +159,12 @@ class Controller(RuleBasedStateMachine):
         self.heard.append(event)
         if isinstance(event, PEOPLE) and event.controller is None:
             self.ledger.append(event)
+        before = self.state
         if isinstance(event, Approved):
             self.approved.add(event.version)
-        before = self.state
+            if isinstance(before.phase, AwaitingLabels) and before.phase.version == event.version:
+                # A person may let it through before its gate has a verdict.
+                self.passed.add((event.version, before.phase.champion))
         self.state, actions = step(before, event, self.settings)
         if before.decision is not None and self.state.decision is None:
             self.ended_s = self.elapsed_s
@@ -290,11 +308,16 @@ class Controller(RuleBasedStateMachine):
                 self.jobs[decision] = "stopped"
             case FollowRetrain(decision):
                 self.end(decision, outcome)
+            case JudgeChallenger(decision, version, champion) if outcome == "open":
+                self.tell(GateContinued(self.now, decision, version, champion, 200, controller=self.epoch))
             case JudgeChallenger(decision, version, champion) if outcome != "nothing":
                 verdict: Verdict = VERDICTS[outcome]
                 self.tell(
                     GateJudged(self.now, decision, version, champion, verdict, 200, controller=self.epoch)
                 )
+            case WatchGate(decision, version, champion) if outcome != "nothing":
+                found = scored_later(version, champion or "", outcome)
+                self.tell(GateScored(self.now, decision, found, controller=self.epoch))
             case Promote(decision, version):
                 self.promote(decision, version, outcome)
             case WatchRollout(decision) if outcome != "nothing":
@@ -315,7 +338,7 @@ class Controller(RuleBasedStateMachine):
         if outcome == "nothing" or self.jobs.get(decision) != "running":
             return
         self.jobs[decision] = outcome
-        if outcome == "made":
+        if outcome in ("made", "open"):
             self.n_versions += 1
             made = RetrainSucceeded(self.now, decision, f"v{self.n_versions}", "d-1", controller=self.epoch)
             self.tell(made)
@@ -347,7 +370,7 @@ class Controller(RuleBasedStateMachine):
             return
         event = data.draw(st.sampled_from(again))
         n_before, phase = self.state.n_decisions, self.state.phase
-        if not isinstance(event, (WindowScored, Ticked, RolloutScored)):
+        if not isinstance(event, (WindowScored, Ticked, RolloutScored, GateScored)):
             self.state, actions = step(self.state, event, self.settings)
             assert not any(isinstance(action, (SubmitRetrain, Promote)) for action in actions) or (
                 self.state.phase != phase

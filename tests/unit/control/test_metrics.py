@@ -79,7 +79,7 @@ def test_before_the_first_window() -> None:
 )
 def test_one_phase_is_1_and_the_others_are_0(phase: Watching | Retraining, name: str) -> None:
     shown = values(list(samples(State("p", phase=phase), None, {})), metrics.PHASE)
-    assert len(shown) == 7
+    assert len(shown) == 8
     assert shown.pop((name,)) == 1
     assert set(shown.values()) == {0}
 
