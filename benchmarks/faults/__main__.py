@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from benchmarks.faults.place import quickstart
+from benchmarks.faults.rollout import MOMENTS, canary_of_two, only_replica, phases
 from benchmarks.faults.rows import HEAD, Measured, measure
 from benchmarks.faults.special import Make, challenger, first_up, replica_of_two, stopped_of_two
 from benchmarks.faults.strikes import FAULTS
@@ -17,6 +18,10 @@ SPECIAL = {
     "stopped-of-two": stopped_of_two,
     "first-up": first_up,
     "challenger": challenger,
+    "rollout-begins": partial(phases, MOMENTS[:4]),
+    "rollout-ends": partial(phases, MOMENTS[4:]),
+    "only-replica-in-canary": only_replica,
+    "replica-of-two-in-canary": canary_of_two,
 }
 KILLS = {fault.name: fault for fault in FAULTS if not fault.is_peer}
 PEERS = tuple(fault for fault in FAULTS if fault.is_peer)

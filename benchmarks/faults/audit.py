@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from benchmarks.faults.place import Place
 from raypipe.control.events import (
+    AlertRaised,
     Fact,
     GateJudged,
     Promoted,
@@ -20,12 +21,17 @@ from raypipe.control.events import (
     RetrainSubmitted,
     RetrainSucceeded,
 )
+from raypipe.control.people import read_state
+from raypipe.control.rollout_events import CanaryJudged, ShadowJudged
 from raypipe.core.home import PipelineHome
 from raypipe.data.captured import PredictionRecord, decode
 from raypipe.data.committer import read_predictions
 from raypipe.data.frames import read_frames
+from raypipe.serving.pointer import read_pointer
 
 ENDS = (RetrainFailed, RetrainLost, Promoted, PromotionFailed)
+VERDICTS = (GateJudged, ShadowJudged, CanaryJudged)
+"""Facts that end a decision unless they are a pass."""
 ONCE = (RetrainDecided, RetrainSubmitted, RetrainSucceeded, GateJudged)
 """Facts of which a decision may have one at most, as it may of ends."""
 
@@ -40,6 +46,10 @@ class Books:
     """Rows of the table whose answer nobody got."""
     doubled: int = 0
     lost: int = 0
+    half_released: int = 0
+    """Whether alias, pointer and ledger name different champions, or a canary is left."""
+    untold: int = 0
+    """Alerts that the webhook (if there is one) never got."""
 
     def __add__(self, other: Books) -> Books:
         return Books(
@@ -47,12 +57,25 @@ class Books:
             self.unheard + other.unheard,
             self.doubled + other.doubled,
             self.lost + other.lost,
+            self.half_released + other.half_released,
+            self.untold + other.untold,
         )
 
 
 def captured(place: Place) -> Counter[str]:
     """Count each id in the table of predictions."""
     return Counter(read_predictions(place.config.folder)["id"].to_pylist())
+
+
+def check_release(place: Place) -> Books:
+    """Return whether the champion is the same everywhere, and people were told of all."""
+    name = place.config.name
+    state, pointer = read_state(place.registry, name), read_pointer(place.config.folder.pointer)
+    alias = place.registry.alias(name, "champion")
+    agrees = pointer is not None and pointer.canary is None and alias == pointer.version == state.champion
+    raised = {fact.key for fact in place.facts() if isinstance(fact, AlertRaised)}
+    lacking = set() if place.told is None else raised - set(place.told)
+    return Books(half_released=not agrees, untold=len(lacking | {one.key for one in state.unsent}))
 
 
 def is_moved(folder: PipelineHome) -> bool:
@@ -108,7 +131,7 @@ def _is_doubled(
 def _n_ends(decision: str, facts: Sequence[Fact]) -> int:
     """Count the ends of a decision; a verdict is one unless it is a pass."""
     mine = [fact for fact in facts if getattr(fact, "decision", None) == decision]
-    stays = sum(isinstance(fact, GateJudged) and fact.verdict != "pass" for fact in mine)
+    stays = sum(isinstance(fact, VERDICTS) and fact.verdict != "pass" for fact in mine)
     made = {fact.version for fact in mine if isinstance(fact, GateJudged)}
     rejected = sum(isinstance(fact, Rejected) and fact.version in made for fact in facts)
     return stays + rejected + sum(isinstance(fact, ENDS) for fact in mine)

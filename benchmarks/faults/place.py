@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import TypeVar
 import psutil
 import yaml
 
+from benchmarks.faults.labelled import LabelledLoad
 from benchmarks.faults.load import Load
 from raypipe.api.status import endpoint_spec
 from raypipe.config.load import load_config
@@ -58,6 +60,8 @@ class Place:
     n_connections: int = 16
     """Of the load beside each fault."""
     n_changes: int = 0
+    told: Counter[str] | None = None
+    """How often a webhook got each alert, where there is one."""
 
     @cached_property
     def config(self) -> Config:
@@ -122,18 +126,24 @@ class Place:
         """Send live rows whose labels follow another concept, and wait until they are in the tables."""
         self.n_changes += 1
         n_before = read_labels(self.config.folder).num_rows
-        concept = CONCEPTS[self.n_changes % len(CONCEPTS)]
-        settings = AgrawalSettings(
-            ((N_LIVE, concept),),
-            100 + self.n_changes,
-            label_noise=QUICKSTART_NOISE,
-            missing=QUICKSTART_MISSING,
-        )
-        rows = generate(settings).to_pylist()
+        rows = self._rows(100 + self.n_changes)
         for start in range(0, N_LIVE, BATCH):
             self._label(rows[start : start + BATCH])
         wanted = n_before + N_LIVE
         wait_for(lambda: read_labels(self.config.folder).num_rows >= wanted, "labels in their table")
+
+    def labelled(self) -> LabelledLoad:
+        """Return a load of rows that follow the present concept, with their labels; it has not begun."""
+        rows = [({name: row[name] for name in COLUMNS}, row["group"]) for row in self._rows(self.n_changes)]
+        return LabelledLoad(self.url, rows, self.n_connections)
+
+    def _rows(self, seed: int) -> list[dict[str, Json]]:
+        concept = CONCEPTS[self.n_changes % len(CONCEPTS)]
+        settings = AgrawalSettings(
+            ((N_LIVE, concept),), seed, label_noise=QUICKSTART_NOISE, missing=QUICKSTART_MISSING
+        )
+        rows: list[dict[str, Json]] = generate(settings).to_pylist()
+        return rows
 
     def _label(self, rows: list[dict[str, Json]]) -> None:
         asked: list[Json] = [{name: row[name] for name in COLUMNS} for row in rows]

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.faults.audit import Books, captured, check_decisions, compare_log, is_moved
+from benchmarks.faults.audit import Books, captured, check_decisions, check_release, compare_log, is_moved
 from benchmarks.faults.load import Load, level_before, longest_gap_s, normal_at
 from benchmarks.faults.place import Place, wait_for
 from benchmarks.faults.strikes import Fault, has_ended
@@ -24,6 +24,8 @@ COLUMNS = (
     "answers not once in the log",
     "rows beyond the answers",
     "decisions doubled, lost",
+    "half-released",
+    "alerts untold",
     "struck after",
 )
 HEAD = f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|\n"
@@ -57,6 +59,8 @@ class Measured:
             str(self.books.not_once),
             str(self.books.unheard),
             f"{self.books.doubled}, {self.books.lost}",
+            str(self.books.half_released),
+            str(self.books.untold),
             struck,
         )
         return f"| {' | '.join(cells)} |\n"
@@ -79,7 +83,7 @@ def _try(place: Place, fault: Fault, attempt: int, found: Measured) -> None:
     try:
         time.sleep(WARM_S)
         strike = fault.strike(place, attempt)
-        works_at = _when(strike.works)
+        works_at = when(strike.works)
         if fault.retrains:
             wait_for(lambda: has_ended(place, after_seq), "end of the decision")
         time.sleep(AFTER_S)
@@ -91,7 +95,7 @@ def _try(place: Place, fault: Fault, attempt: int, found: Measured) -> None:
     found.normal_s.append(None if normal is None else normal - strike.at)
     found.books += audit(place, before, after_seq, load.ids)
     if fault.retrains:
-        found.struck_after[_struck_after(place, after_seq)] += 1
+        found.struck_after[struck_after(place, after_seq)] += 1
 
 
 def add_load(found: Measured, load: Load) -> None:
@@ -111,9 +115,11 @@ def audit(
     settle(place)
     name = place.config.name
     runs = Counter(version.run for version in place.registry.model_versions(name))
-    releases = Counter(one.version for one in place.registry.alias_history(name, "champion"))
+    moves = place.registry.alias_history(name, "champion")
+    # A canary's steps give the champion's place to the champion.
+    releases = Counter(one.version for one in moves if one.previous != one.version)
     decisions = check_decisions(place.facts(after_seq), runs, releases)
-    return compare_log(before, captured(place), ids, n_others) + decisions
+    return compare_log(before, captured(place), ids, n_others) + decisions + check_release(place)
 
 
 def settle(place: Place) -> None:
@@ -121,7 +127,7 @@ def settle(place: Place) -> None:
     wait_for(lambda: is_moved(place.config.folder), "empty log", every_s=0.5)
 
 
-def _when(works: Callable[[], bool]) -> float | None:
+def when(works: Callable[[], bool]) -> float | None:
     """Wait until something works; return when it did, None where it did not in time."""
     deadline = time.monotonic() + WORKS_LIMIT_S
     while time.monotonic() < deadline:
@@ -136,7 +142,7 @@ def _failed(failures: Counter[str]) -> str:
     return f"{failures.total()} ({told})" if told else "0"
 
 
-def _struck_after(place: Place, after_seq: int) -> str:
+def struck_after(place: Place, after_seq: int) -> str:
     """Return the kind of the last entry about a retrain before another controller announced itself."""
     entries = [one for one in reversed(place.registry.history(place.config.name, 200)) if one.seq > after_seq]
     last = "nothing"

@@ -13,10 +13,10 @@ from urllib.request import Request, urlopen
 
 import psutil
 
-from benchmarks.faults.audit import ENDS
+from benchmarks.faults.audit import ENDS, VERDICTS
 from benchmarks.faults.place import Place, wait_for
 from benchmarks.faults.sniper import lie_in_wait
-from raypipe.control.events import ControllerStarted, GateJudged
+from raypipe.control.events import ControllerStarted
 from raypipe.control.people import request_retrain
 from raypipe.core.clock import SystemClock
 from raypipe.core.errors import ServingError
@@ -54,19 +54,19 @@ def nothing(_: Place, __: int) -> Strike:
 
 
 def only_retrain(place: Place, _: int) -> Strike:
-    _ask_retrain(place)
+    ask_retrain(place)
     return nothing(place, 0)
 
 
 def replica(place: Place, _: int) -> Strike:
-    known = {found for _ in range(40) for found in _replica(place)}
+    known = replicas_heard(place)
     place.kill("ServeReplica")
     return Strike(time.monotonic(), lambda: bool(_replica(place) - known))
 
 
 def stopped_replica(place: Place, _: int) -> Strike:
     """Stop a replica's process and let it go on later; or another takes its place."""
-    known = {found for _ in range(40) for found in _replica(place)}
+    known = replicas_heard(place)
     stopped = place.processes("ServeReplica")[0]
     stopped.suspend()
     began = time.monotonic()
@@ -96,7 +96,7 @@ def proxy(place: Place, _: int) -> Strike:
 def controller(place: Place, _: int) -> Strike:
     after_seq = place.last_seq()
     place.kill("_ControllerActor")
-    return Strike(time.monotonic(), partial(_has_announced, place, after_seq))
+    return Strike(time.monotonic(), partial(has_announced, place, after_seq))
 
 
 def controller_at(kinds: tuple[str, ...], delay_s: float, place: Place, attempt: int) -> Strike:
@@ -104,15 +104,15 @@ def controller_at(kinds: tuple[str, ...], delay_s: float, place: Place, attempt:
     after_seq, [pid] = place.last_seq(), [one.pid for one in place.processes("_ControllerActor")[:1]]
     database, kind = place.config.root.root / "raypipe.db", kinds[attempt % len(kinds)]
     sniper = lie_in_wait(database, place.config.name, after_seq, kind, delay_s, pid)
-    _ask_retrain(place)
+    ask_retrain(place)
     told, _ = sniper.communicate(timeout=240)
-    return Strike(float(told), partial(_has_announced, place, after_seq))
+    return Strike(float(told), partial(has_announced, place, after_seq))
 
 
 def job(place: Place, attempt: int) -> Strike:
     """Strike the process of a retrain, later in each try; its decision must come to an end."""
     after_seq = place.last_seq()
-    _ask_retrain(place)
+    ask_retrain(place)
     # The oldest: what it forks has its command line until it is another program.
     found = wait_for(lambda: place.processes(" -m raypipe.runtime.job"), "process of a retrain's job")[-1]
     time.sleep(2.0 * (attempt + 1))
@@ -167,17 +167,22 @@ FAULTS = (
 def has_ended(place: Place, after_seq: int) -> bool:
     """Return whether a retrain that was asked for has its verdict."""
     return any(
-        isinstance(fact, ENDS) or (isinstance(fact, GateJudged) and fact.verdict != "pass")
+        isinstance(fact, ENDS) or (isinstance(fact, VERDICTS) and fact.verdict != "pass")
         for fact in place.facts(after_seq)
     )
 
 
-def _ask_retrain(place: Place) -> None:
+def ask_retrain(place: Place) -> None:
     request_retrain(place.registry, place.config.name, SystemClock(), by="benchmark")
 
 
-def _has_announced(place: Place, after_seq: int) -> bool:
+def has_announced(place: Place, after_seq: int) -> bool:
     return any(isinstance(fact, ControllerStarted) for fact in place.facts(after_seq))
+
+
+def replicas_heard(place: Place, n_asked: int = 40) -> set[str]:
+    """Return the replicas that answer, as far as so many questions show."""
+    return {found for _ in range(n_asked) for found in _replica(place)}
 
 
 def _replica(place: Place) -> set[str]:

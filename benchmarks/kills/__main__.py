@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.kills.books import Books, close
 from benchmarks.kills.life import go_back, live
 from benchmarks.kills.place import NAME, Place
-from benchmarks.kills.webhook import webhook
+from benchmarks.webhook import webhook
 from raypipe.control.events import RetrainDecided
 from raypipe.control.ledger import read_facts
 from raypipe.control.people import read_state

@@ -37,6 +37,7 @@ from raypipe.core.clock import SystemClock, read_uptime
 from raypipe.core.errors import ClusterError, StaleEpoch
 from raypipe.core.files import write_json
 from raypipe.core.home import PipelineHome
+from raypipe.core.steady import SteadyClock
 from raypipe.monitoring.on_ray import RayMetrics
 from raypipe.pipeline import Loop, no_compute
 from raypipe.registry.store import Registry
@@ -294,7 +295,7 @@ def build(config: Config, dashboard_url: str) -> Controller:
     beside = EndpointRollout(loop, broadcast.tell)
     ports = Ports(
         jobs=RayJobs(dashboard_url, config.folder),
-        traffic=CapturedTraffic(config.folder, registry, config.monitoring),
+        traffic=CapturedTraffic(config.folder, registry, config.monitoring, SteadyClock(clock)),
         releases=releases,
         alerts=LogAndWebhook(
             config.name, config.retraining.alerts.webhook, lambda key: approval_link(config, registry, key)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime
 
 from raypipe.control.events import Harm, Quality, WindowScored
+from raypipe.core.clock import Clock
 from raypipe.core.errors import ArtifactError, UnknownVersion
 from raypipe.core.files import write_json
 from raypipe.core.home import PipelineHome
@@ -22,9 +24,20 @@ from raypipe.training.task import Task
 
 
 class CapturedTraffic:
-    """Measures the tables `predictions` and `labels` of a pipeline against its champion's training rows."""
+    """Measures the tables `predictions` and `labels` of a pipeline against its champion's training rows.
 
-    def __init__(self, folder: PipelineHome, registry: Registry, settings: MonitoringSettings) -> None:
+    `events` shows the time by which replicas date answers and labels, where that is another than the
+    controller's: how old an answer is tells which labels should have come.
+    """
+
+    def __init__(
+        self,
+        folder: PipelineHome,
+        registry: Registry,
+        settings: MonitoringSettings,
+        events: Clock | None = None,
+    ) -> None:
+        self._events = events
         self._folder = folder
         self._registry = registry
         self._settings = settings
@@ -35,14 +48,15 @@ class CapturedTraffic:
 
     def measure(self, champion: str, at: datetime) -> WindowScored | None:
         """Return the newest window, and keep its report beside; None where nothing has come since."""
-        seen = (champion, self._fold.follow())
+        seen, shown = (champion, self._fold.follow()), at
+        at = shown if self._events is None else self._events.now()
         if seen == self._seen and not self._ripens(at):
             return None
         captured, watch = self._fold.read(champion, at), self._watch(champion)
         report = look(captured, watch, champion, at, self._settings, self._looked(champion))
         write_json(self._folder.window, report.to_json())
         self._seen, self._waits_until = seen, captured.ripe_at
-        return scored(report)
+        return replace(scored(report), at=shown)
 
     def _looked(self, champion: str) -> JointEvidence | None:
         """Return what the last look at all inputs together found, by whichever controller."""

@@ -6,6 +6,7 @@ import os
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -37,8 +38,12 @@ class Uptime:
 
 def read_uptime() -> Uptime:
     """Return this machine's uptime; where it does not name its starts, that of this process."""
+    return Uptime(_boot(), time.monotonic())
+
+
+@cache
+def _boot() -> str:
     try:
-        boot = _BOOT_ID.read_text().strip()
+        return _BOOT_ID.read_text().strip()
     except OSError:
-        boot = f"process {os.getpid()}"
-    return Uptime(boot, time.monotonic())
+        return f"process {os.getpid()}"

@@ -23,6 +23,7 @@ from starlette.middleware import Middleware
 
 from raypipe.core.clock import SystemClock
 from raypipe.core.errors import ServingError
+from raypipe.core.steady import SteadyClock
 from raypipe.monitoring.on_ray import RayMetrics
 from raypipe.serving.app import EndpointApp
 from raypipe.serving.client import EndpointStatus, read_status, wait_for_epoch
@@ -82,7 +83,7 @@ class EndpointReplica:
     def __serve_build_asgi_app__(self) -> EndpointApp:
         # Ray bounds the threads of OpenMP only; polars reads this when it is first imported.
         os.environ.setdefault("POLARS_MAX_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
-        app = self._built = build_app(self._spec, f"r{secrets.token_hex(4)}", SystemClock())
+        app = self._built = build_app(self._spec, f"r{secrets.token_hex(4)}", SteadyClock(SystemClock()))
         start_export(app.endpoint, RayMetrics().export)
         keep_pauses_short()
         return app

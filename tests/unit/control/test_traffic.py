@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -11,8 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from raypipe.control.events import WindowScored
 from raypipe.control.traffic import CapturedTraffic, read_window, scored
 from raypipe.core.home import Home, PipelineHome
+from raypipe.core.steady import SteadyClock
 from raypipe.data.captured import (
     LabelRecord,
     PredictionRecord,
@@ -56,11 +61,24 @@ def registry(tmp_path: Path, folder: PipelineHome) -> Registry:
     return found
 
 
-def capture(folder: PipelineHome, start: int, n: int, *, wrong_ratio: float, shift: float = 0.0) -> None:
+def by_noon(i: int) -> datetime:
+    """Return when the row of a number was answered: ten a second from noon on."""
+    return NOON + timedelta(seconds=i / 10)
+
+
+def capture(
+    folder: PipelineHome,
+    start: int,
+    n: int,
+    *,
+    wrong_ratio: float,
+    shift: float = 0.0,
+    answered_at: Callable[[int], datetime] = by_noon,
+) -> None:
     random = Random(start)
     answers, labels = [], []
     for i in range(start, start + n):
-        at = NOON + timedelta(seconds=i / 10)
+        at = answered_at(i)
         inputs = json.dumps({"amount": random.gauss(shift, 1)})
         answers.append(PredictionRecord(f"r{i}", at, "v1", "champion", inputs, "good", (0.25, 0.75)))
         truth = "bad" if random.random() < wrong_ratio else "good"
@@ -97,6 +115,47 @@ def test_a_healthy_version_and_one_that_does_harm_on_drifted_inputs(
     assert report.signals.estimated.basis == "estimated and corrected"
     again = CapturedTraffic(folder, registry, SETTINGS).measure("v1", late)
     assert again == harmed, "a controller that takes over sees the very same"
+
+
+def windows(place: Path, registry: Registry, set_by: Mapping[int, float]) -> list[WindowScored]:
+    """Return what ten looks find while the machine's clock is set before some, and then falls ill."""
+    folder, machine = PipelineHome(place, "tiny"), FakeClock(NOON)
+    replica, controller = (SteadyClock(machine, lambda: machine.uptime().seconds) for _ in range(2))
+    traffic, found = CapturedTraffic(folder, registry, SETTINGS, controller), list[WindowScored]()
+
+    def answered_at(_: int) -> datetime:
+        machine.advance(0.1)
+        return replica.now()
+
+    for turn in range(10):
+        machine.set_by(set_by.get(turn, 0.0))
+        ill = turn > 7
+        capture(
+            folder,
+            200 * turn,
+            200,
+            wrong_ratio=0.5 if ill else 0.1,
+            shift=float(ill),
+            answered_at=answered_at,
+        )
+        window = traffic.measure("v1", machine.now())
+        assert window is not None and window.at == machine.now()
+        found.append(replace(window, at=NOON))
+    return found
+
+
+@pytest.mark.parametrize(
+    "jumps", [{2: 3600.0, 5: -3600.0}, {2: -3600.0, 5: 3600.0}, {3: 3600.0}, {3: -3600.0}]
+)
+def test_a_clock_that_is_set_by_an_hour_hides_no_window_and_raises_no_alarm(
+    tmp_path: Path, folder: PipelineHome, registry: Registry, jumps: dict[int, float]
+) -> None:
+    twin = tmp_path / "twin"
+    shutil.copytree(folder.root, twin)
+    quiet = windows(folder.root, registry, {})
+    assert windows(twin, registry, jumps) == quiet
+    assert [(one.drifted, one.harm) for one in quiet[:8]] == [((), None)] * 8
+    assert quiet[-1].drifted == ("amount",) and quiet[-1].harm is not None
 
 
 def test_answers_are_taken_when_they_ripen_though_nothing_comes(
