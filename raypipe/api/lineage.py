@@ -23,6 +23,7 @@ from raypipe.serving.releases import CHAMPION
 
 if TYPE_CHECKING:
     from raypipe.serving.predictor import Predictions
+    from raypipe.training.task import Task
 
 Rescored = Literal["equal to the bit", "differs", "not possible"]
 
@@ -177,6 +178,8 @@ def _rescored(config: Config, registry: Registry, row: dict[str, Any]) -> tuple[
     """Ask the recorded version again; its answer is the recorded one, bit for bit, or not."""
     import msgspec
 
+    from raypipe.data.roles import read_role
+    from raypipe.serving.canary import in_terms_of
     from raypipe.serving.predictor import load_predictor
     from raypipe.serving.request import Hints, RequestSchema, RowError
 
@@ -190,7 +193,25 @@ def _rescored(config: Config, registry: Registry, row: dict[str, Any]) -> tuple[
     read = schema.row(msgspec.Raw(str(row["inputs"]).encode()), Hints())
     if isinstance(read, RowError):
         return "not possible", "; ".join(one.message for one in read.fields)
-    return _compared(predictor.predict_rows([read]), row)
+    given = predictor.predict_rows([read])
+    role = read_role(str(row["role"]))
+    if role is not None and role.arm == "canary":
+        champion = _champion_at(config, registry, role.epoch)
+        given = given if champion is None else in_terms_of(champion, given, predictor.task)
+    return _compared(given, row)
+
+
+def _champion_at(config: Config, registry: Registry, epoch: int) -> Task | None:
+    """Return the task of the champion beside which a canary answered; None where it is no longer known."""
+    from raypipe.training.task import Task
+
+    changes = registry.alias_history(config.name, CHAMPION)
+    version = next((one.version for one in changes if one.epoch == epoch), None)
+    found = next((one for one in registry.model_versions(config.name) if one.version == version), None)
+    if found is None:
+        return None
+    manifest = read_manifest(config.folder.model(found.version), found.manifest_sha256)
+    return Task.from_json(manifest.task)
 
 
 def _compared(now: Predictions, row: dict[str, Any]) -> tuple[Rescored, str]:

@@ -21,6 +21,7 @@ from raypipe.cli import (
     models,
     project,
     quarantine,
+    reproduce,
     score,
     sources,
     submit,
@@ -50,6 +51,7 @@ for commands in (
     score,
     decisions,
     lineage,
+    reproduce,
     backtest,
     doctor,
 ):

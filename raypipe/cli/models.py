@@ -10,11 +10,12 @@ import typer
 from raypipe.cli import beside, importing, removal
 from raypipe.cli.output import DEFAULT_CONFIG, ConfigArgument, JsonOption, emit, interval, opened, table
 from raypipe.core.ids import Json
+from raypipe.registry.datasets import erased_since
 from raypipe.registry.models import removal_of
 from raypipe.registry.values import ModelVersion
 
 if TYPE_CHECKING:
-    from raypipe.data.versions import DataVersion, Erasure
+    from raypipe.data.versions import Erasure
     from raypipe.registry.store import Registry
     from raypipe.training.importance import ColumnImportance, Importance
     from raypipe.training.leaderboard import Leaderboard, LeaderboardEntry
@@ -82,12 +83,6 @@ def _also_removed(registry: Registry, pipeline: str, version: str) -> ModelVersi
     versions = registry.model_versions(pipeline, removed=True)
     found = next((one for one in versions if one.version == version), None)
     return found or registry.model_version(pipeline, version)
-
-
-def erased_since(model: ModelVersion, data: DataVersion | None) -> tuple[Erasure, ...]:
-    """Return what was erased from the rows of a model after it learned from them."""
-    erased = () if data is None else data.erased
-    return tuple(one for one in erased if one.n_rows and one.at >= model.created_at)
 
 
 def names_of(aliases: Mapping[str, str]) -> dict[str, str]:

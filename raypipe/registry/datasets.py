@@ -13,7 +13,8 @@ from raypipe.registry import ledger
 from raypipe.registry.database import Session
 
 if TYPE_CHECKING:
-    from raypipe.data.versions import Change, DataVersion, Fragment
+    from raypipe.data.versions import Change, DataVersion, Erasure, Fragment
+    from raypipe.registry.values import ModelVersion
 
 
 class Transactions(Protocol):
@@ -51,6 +52,12 @@ class PipelineVersions:
 
     def change(self, change: Change) -> None:
         self.registry.change_data(self.pipeline, change)
+
+
+def erased_since(model: ModelVersion, data: DataVersion | None) -> tuple[Erasure, ...]:
+    """Return what was erased from the rows of a model after it learned from them."""
+    erased = () if data is None else data.erased
+    return tuple(one for one in erased if one.n_rows and one.at >= model.created_at)
 
 
 def add_data_version(session: Session, pipeline: str, version: DataVersion, at: datetime) -> bool:

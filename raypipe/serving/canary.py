@@ -22,10 +22,11 @@ from raypipe.data.roles import Arm, Role
 from raypipe.serving.answers import Given, iterate
 from raypipe.serving.golden import Timer
 from raypipe.serving.pointer import Canary
-from raypipe.serving.predictor import Predictor
+from raypipe.serving.predictor import Predictions, Predictor
 from raypipe.serving.request import Hints, RequestSchema, Row, RowError
 from raypipe.serving.row_budget import RowBudget
 from raypipe.training.compare import aligned
+from raypipe.training.task import Task
 
 _log = logging.getLogger("raypipe.serving")
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -174,13 +175,16 @@ def _row(champion: Predictor, canary: LoadedCanary, asked: Asking) -> Row | None
 
 def _answers(champion: Predictor, canary: Predictor, rows: Sequence[Row]) -> Iterator[Given]:
     """Return the canary's answers in the champion's classes, in the champion's order."""
-    predictions = canary.predict_rows(rows)
-    if predictions.probabilities is None or canary.task.classes == champion.task.classes:
-        return iterate(predictions)
-    known = aligned(predictions.probabilities, canary.task, champion.task)
-    classes = champion.task.classes
-    values = [classes[code] for code in known.argmax(axis=1).tolist()]
-    return iterate(type(predictions)(values, known, predictions.finite))
+    return iterate(in_terms_of(champion.task, canary.predict_rows(rows), canary.task))
+
+
+def in_terms_of(champion: Task, predictions: Predictions, canary: Task) -> Predictions:
+    """Return a canary's predictions in the champion's classes and order, as clients get them."""
+    if predictions.probabilities is None or canary.classes == champion.classes:
+        return predictions
+    known = aligned(predictions.probabilities, canary, champion)
+    values = [champion.classes[code] for code in known.argmax(axis=1).tolist()]
+    return Predictions(values, known, predictions.finite)
 
 
 def _is_late(canary: LoadedCanary, took_s: float) -> bool:

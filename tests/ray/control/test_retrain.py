@@ -13,7 +13,16 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from raypipe.api.reproduce import reproduce
 from raypipe.config.load import parse_config
+from raypipe.control.events import (
+    ControllerStarted,
+    Evidence,
+    RetrainDecided,
+    RetrainSubmitted,
+    RetrainSucceeded,
+)
+from raypipe.control.ledger import record
 from raypipe.control.traffic import CapturedTraffic, read_window, scored
 from raypipe.core.ids import Json
 from raypipe.data.captured import LabelRecord, PredictionRecord, encode
@@ -158,6 +167,25 @@ def test_a_decision_carried_out_again_finds_what_it_made(retrained: Retrained) -
     assert outcome.data.id == retrained.outcome.data.id
     assert keys(prepared.split.test) == keys(retrained.prepared.split.test)
     assert loop.compare(outcome.version, prepared) == retrained.comparison
+
+
+def test_both_versions_are_learned_anew_from_what_is_recorded(retrained: Retrained) -> None:
+    """Also the one that was made by a race over Ray of live rows, of which some chose and judged."""
+    loop, data = retrained.loop, retrained.outcome.data
+    at = loop.clock.now()
+    for fact in (
+        ControllerStarted(at, 1, "v1", 1),
+        RetrainDecided(at, DECISION, "hand", Evidence(), "v1"),
+        RetrainSubmitted(at, DECISION),
+        RetrainSucceeded(
+            at, DECISION, "v2", data.id, loop.registry.model_version("credit", "v1").data_version
+        ),
+    ):
+        record(loop.registry, "credit", fact)
+    for version in ("v1", "v2"):
+        found = reproduce(loop.config, loop.registry, version)
+        assert (found.likeness, found.differences, found.n_threads) == ("equal files", (), 1)
+    assert found.captured.n_rows == 0 and found.data_version == data.id
 
 
 def test_a_champion_that_changes_meanwhile_is_not_judged_on_rows_it_may_know(retrained: Retrained) -> None:

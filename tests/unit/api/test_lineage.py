@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -32,7 +33,7 @@ from raypipe.serving.endpoint import Endpoint
 from raypipe.serving.releases import Releases
 from raypipe.serving.swap import VersionHolder, load_version
 from raypipe.testing import FakeClock
-from raypipe.testing.serving import TINY_TASK, register_tiny_version, trained_tiny_model
+from raypipe.testing.serving import TINY_TASK, register_tiny_version, tiny_model, trained_tiny_model
 
 CLOCK = FakeClock()
 ROW = {"amount": 3.25, "size": 7, "colour": "blue", "member": False, "seen": None}
@@ -119,6 +120,21 @@ def test_an_answer_that_its_version_does_not_give_is_told(config: Config, regist
     assert found is not None
     assert found.rescored == "differs"
     assert "it answers" in found.why
+
+
+def test_a_canary_whose_classes_are_in_another_order_gave_the_same(
+    config: Config, registry: Registry
+) -> None:
+    """It answers clients in the champion's classes, and so stands in the log."""
+    turned = replace(TINY_TASK, classes=TINY_TASK.classes[::-1])
+    register_tiny_version(registry, config.folder, model=tiny_model(0.75), task=turned)
+    epoch = registry.alias_history("tiny", "champion")[0].epoch
+    canary = PredictionRecord("c", CLOCK.now(), "v3", f"canary@{epoch}", json.dumps(ROW), "bad", (0.75, 0.25))
+    other = PredictionRecord("d", CLOCK.now(), "v3", canary.role, canary.inputs, "good", (0.25, 0.75))
+    keep(config, canary, other)
+    found, differs = (lineage(config, registry, id_).prediction for id_ in ("c", "d"))
+    assert found is not None and (found.rescored, found.why) == ("equal to the bit", "")
+    assert differs is not None and differs.rescored == "differs"
 
 
 def test_an_answer_of_what_is_damaged_is_told(config: Config, registry: Registry) -> None:
