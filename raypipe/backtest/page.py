@@ -56,7 +56,7 @@ def _body(found: BacktestResult) -> Iterator[Markup]:
 
 
 def _policies(found: BacktestResult) -> Markup:
-    header = ("policy", "fits", "released", "failed", found.metric, "better than never", "CPU s")
+    header = ("policy", "fits", "released", "failed", found.metric, "better than never", "CPU s", "cost")
     rows = [
         (
             one.name,
@@ -66,6 +66,7 @@ def _policies(found: BacktestResult) -> Markup:
             spelled(one.score),
             spelled(one.over_never),
             f"{one.cpu_s:.1f}",
+            "-" if one.cost is None else f"{one.cost:,.0f}",
         )
         for one in found.policies
     ]

@@ -11,13 +11,21 @@ from typing import TYPE_CHECKING
 from raypipe.backtest.play import Played, answered_by_all
 from raypipe.backtest.stream import Stream
 from raypipe.core.ids import Json
+from raypipe.monitoring.harm import Release
 from raypipe.stats.intervals import Interval
 from raypipe.stats.metrics import METRICS
 from raypipe.stats.paired import paired
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from raypipe.control.receipts import Receipt
+    from raypipe.policy.config import CostSettings
     from raypipe.training.task import Task
+
+    Floats = NDArray[np.float64]
+    Target = NDArray[np.int64] | Floats
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,8 @@ class PolicyResult:
     """How much better it is than never to retrain, paired; positive is better, whatever the metric."""
     cpu_s: float
     """Of the fits; what else a look costs is left out."""
+    cost: float | None = None
+    """By `retraining.triggers.cost`: of all losses and fits, the first champion's left out; None without."""
     decisions: tuple[Decision, ...] = ()
     """Of the loop alone."""
 
@@ -99,6 +109,7 @@ class PolicyResult:
             "score": self.score.to_json(),
             "over_never": self.over_never.to_json(),
             "cpu_s": round(self.cpu_s, 3),
+            "cost": self.cost,
             "decisions": [one.to_json() for one in self.decisions],
         }
 
@@ -139,14 +150,31 @@ class BacktestResult:
         }
 
 
-def results(stream: Stream, played: Sequence[Played], task: Task, seed: int) -> tuple[PolicyResult, ...]:
+@dataclass(frozen=True)
+class Prices:
+    """What a row of loss 1 and a fit cost; of amounts, a loss is an error's rank among some at release."""
+
+    settings: CostSettings
+    errors: tuple[float, ...] = ()
+    """Absolute errors in increasing order; empty for classification."""
+
+    def cost(self, y: Target, given: Floats, n_fits: int) -> float:
+        """Return what the answers and the fits cost, in the unit of the prices."""
+        ranks = Release(0.5, 0.5, self.errors).ranks
+        losses = ranks(given - y) if self.errors else given.argmax(axis=1) != y
+        return float(losses.sum()) * self.settings.loss + n_fits * self.settings.retrain
+
+
+def results(
+    stream: Stream, played: Sequence[Played], task: Task, seed: int, prices: Prices | None = None
+) -> tuple[PolicyResult, ...]:
     """Score the policies on the rows that all of them answered; one is called never."""
     import pyarrow as pa
 
     values, used = answered_by_all(played, task)
-    rows = stream.played[task.label].filter(pa.array(used))
+    y = task.encode(stream.played[task.label].filter(pa.array(used)))
     answers = {name: given[used] for name, given in values.items()}
-    found = paired(METRICS[task.metric], task.encode(rows), answers, seed=seed)
+    found = paired(METRICS[task.metric], y, answers, seed=seed)
     return tuple(
         PolicyResult(
             one.name,
@@ -156,6 +184,7 @@ def results(stream: Stream, played: Sequence[Played], task: Task, seed: int) -> 
             found.score(one.name),
             found.gain(one.name, over="never"),
             one.cpu_s,
+            None if prices is None else prices.cost(y, answers[one.name], one.n_fits),
             tuple(map(Decision.of, one.decisions or ())),
         )
         for one in played

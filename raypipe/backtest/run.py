@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 
-from raypipe.backtest.learner import Learner
+from raypipe.backtest.learner import Fit, Learner
 from raypipe.backtest.play import Player
 from raypipe.backtest.policies import beside
-from raypipe.backtest.result import BacktestResult, results
+from raypipe.backtest.result import BacktestResult, Prices, results
 from raypipe.backtest.settings import BacktestSettings
 from raypipe.backtest.stream import Stream, stream_of
 from raypipe.config.settings import Config
@@ -64,8 +65,20 @@ def play(
         n_rows=stream.rows.num_rows - stream.n_history,
         n_looks=len(stream.ends),
         label_delay=f"{delay.amount:g} {delay.unit}",
-        policies=results(stream, played, task, config.training.seed),
+        policies=results(stream, played, task, config.training.seed, _prices(config, learner.first())),
     )
+
+
+def _prices(config: Config, first: Fit) -> Prices | None:
+    settings = config.retraining.triggers.cost
+    if settings is None:
+        return None
+    task, split = first.prepared.task, first.prepared.split
+    if task.classes:
+        return Prices(settings)
+    rows = split.test.take(np.arange(split.test.num_rows))
+    errors = np.abs(first.answers(rows) - task.encode(rows[task.label]))
+    return Prices(settings, tuple(np.sort(errors).tolist()))
 
 
 def _task(config: Config, stream: Stream) -> Task:

@@ -105,7 +105,7 @@ def _lines(found: BacktestResult, out: Path | None) -> Iterator[str]:
         f"({found.first_family}) learned from the {found.n_history:,} rows before"
     )
     yield ""
-    header = ("policy", "fits", "released", found.metric, "better than never", "CPU s")
+    header = ("policy", "fits", "released", found.metric, "better than never", "CPU s", "cost")
     yield from table(
         header,
         [
@@ -116,6 +116,7 @@ def _lines(found: BacktestResult, out: Path | None) -> Iterator[str]:
                 spelled(one.score),
                 spelled(one.over_never),
                 f"{one.cpu_s:.1f}",
+                "-" if one.cost is None else f"{one.cost:,.0f}",
             )
             for one in found.policies
         ],

@@ -7,13 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from raypipe.backtest.chart import ticks
 from raypipe.backtest.page import render
 from raypipe.backtest.policies import Every, Naive
+from raypipe.backtest.result import Prices
 from raypipe.backtest.run import play
 from raypipe.core.errors import TrainingError
+from raypipe.policy.config import CostSettings
 from tests.unit.backtest.recorded import Recorded, record
 
 
@@ -57,6 +60,14 @@ def test_where_nothing_can_be_learned_the_first_fit_says_why(tmp_path: Path) -> 
     assert recorded.learner.first().family == "baseline"
     with pytest.raises(TrainingError, match="no family could be trained"):
         replace(recorded).learner._best(_NOTHING, ())
+
+
+def test_a_policy_costs_its_losses_and_its_fits() -> None:
+    prices = CostSettings(loss=2.0, retrain=30.0)
+    given = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    assert Prices(prices).cost(np.array([0, 0, 1]), given, 3) == 2 * 2.0 + 3 * 30.0
+    amounts = Prices(prices, (1.0, 2.0, 3.0, 4.0))
+    assert amounts.cost(np.array([0.0, 0.0]), np.array([2.5, -9.0]), 0) == (0.5 + 1.0) * 2.0
 
 
 def test_marks_of_an_axis_are_round() -> None:

@@ -52,7 +52,7 @@ def test_it_prices_the_policy_beside_others_and_registers_nothing(
     registry = Registry(f"sqlite:///{tmp_path / 'home' / 'registry.db'}", FakeClock())
     assert registry.model_versions("small") == ()
     header = command("backtest", str(config), *options).text.splitlines()[2]
-    assert header.split() == "policy fits released accuracy better than never CPU s".split()  # noqa: SIM905
+    assert header.split() == "policy fits released accuracy better than never CPU s cost".split()  # noqa: SIM905
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""When to retrain, on recorded streams: raypipe's policy beside never, periodic and the naive trigger."""
