@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ class Recorded:
     metric: str
     ends: tuple[int, ...]
     estimator: str
-    loss: str = "accuracy"
+    params: Mapping[str, Any] = field(default_factory=lambda: {"max_iter": 100})
 
     def config(self, home: Path, **retraining: Any) -> Config:
         """Return a config with the learner of all policies, and a policy."""
@@ -51,9 +51,11 @@ class Recorded:
                 },
                 "training": {
                     "families": [],
-                    "models": {"boosted": {"estimator": self.estimator, "params": {"max_iter": 100}}},
+                    "models": {"boosted": {"estimator": self.estimator, "params": dict(self.params)}},
                     "metric": self.metric,
                 },
+                # Harm and cost are of all rows of a version's life; these windows are for people's eyes.
+                "monitoring": {"window_rows": 200, "window_labels": 100},
                 "retraining": retraining,
             },
             home,
@@ -71,9 +73,7 @@ class Recorded:
         """Return the same rows in a random order, at the same times: a stream without drift."""
         order = np.random.default_rng(seed).permutation(self.rows.num_rows)
         mixed = self.rows.take(pa.array(order)).set_column(0, _AT, self.rows[_AT])
-        return Recorded(
-            f"{self.name}-mixed", mixed, self.label, self.metric, self.ends, self.estimator, self.loss
-        )
+        return replace(self, name=f"{self.name}-mixed", rows=mixed)
 
 
 def elec2() -> Recorded:
@@ -123,7 +123,7 @@ def _of(
     typed = {one: kept[one].cast(TYPES[kind_of(kept[one].type)]) for one in kept.column_names}
     table = pa.table({_AT: times.cast(TYPES["timestamp"]), **typed})
     estimator = f"sklearn.ensemble:HistGradientBoosting{kind}"
-    return Recorded(name, table, label, metric, ends, estimator, "mae" if metric == "mae" else "accuracy")
+    return Recorded(name, table, label, metric, ends, estimator)
 
 
 def _every(n: int, n_rows: int) -> tuple[int, ...]:

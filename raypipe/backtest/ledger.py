@@ -18,6 +18,8 @@ class MemoryLedger:
         self._entries: list[LedgerEntry] = []
         self._champion: str | None = None
         self._epoch = 0
+        self.before: str | None = None
+        """The version that was the champion before; None where there was none."""
 
     def append(
         self, pipeline: str, kind: str, subject: str, detail: Json, *, controller: int | None = None
@@ -61,6 +63,6 @@ class MemoryLedger:
             "epoch": self._epoch,
             "reason": reason,
         }
-        self._champion = version
+        self._champion, self.before = version, self._champion
         self.append(pipeline, "alias_moved", CHAMPION, detail)
         return self._epoch

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-import numpy as np
+import pyarrow as pa
 
 from raypipe.backtest.learner import Fit, Learner
 from raypipe.backtest.ledger import MemoryLedger
@@ -13,10 +13,9 @@ from raypipe.backtest.stream import Stream
 from raypipe.backtest.traffic import RecordedTraffic
 from raypipe.control.controller import Controller, JobState, Ports
 from raypipe.control.events import Evidence, Fact
-from raypipe.control.ledger import read_facts
+from raypipe.control.ledger import action_of, read_facts
 from raypipe.control.outcome import Retrained
-from raypipe.control.state import Watching
-from raypipe.core.errors import RaypipeError
+from raypipe.core.errors import DataError, RaypipeError, UnknownVersion
 from raypipe.policy.config import AlertSettings, RetrainingSettings
 from raypipe.policy.rollout import RolloutSettings
 from raypipe.training.compare import Answers, Comparison, aligned, compare
@@ -25,7 +24,7 @@ from raypipe.training.slices import slices_of
 
 FIRST = "v1"
 MAX_TICKS = 50
-"""So often a controller is called at one look, until nothing is under way."""
+"""So often a controller is called at one look, until its state stays as it is."""
 
 
 @dataclass
@@ -87,29 +86,24 @@ class RecordedLoop:
         """Take in the champion's answers to the rows of a look, and let the controller decide and act."""
         self.traffic.take(start, end, self.version, self.champion, raw)
         self._n_answered, self._clock.at = end, self.stream.at(end - 1)
+        before = None
         for _ in range(MAX_TICKS):
             self._controller.tick()
-            if isinstance(self._controller.state.phase, Watching):
+            if before == (before := self._controller.state):
                 return
 
     def submit(self, decision: str) -> None:
-        """Retrain at once, and compare the challenger with the champion."""
-        n_known, champion = self.stream.known(self._n_answered), self.version
+        """Do what was decided at once, and compare what comes of it with the champion."""
+        champion, action = self.version, action_of(self._ledger, self.name, decision)
         try:
-            fit = self.learner.again(n_known, self.champion)
-            version = self._made(fit)
+            made = self._earlier() if action == "rollback" else self._learned()
+            self.results[decision] = replace(
+                made,
+                champion_data_version=_data_of(self.champion.n_known),
+                comparison=self._compared(champion, made),
+            )
         except RaypipeError as error:
             self.results[decision] = Retrained(error=str(error))
-            return
-        self.results[decision] = Retrained(
-            version,
-            data_version=f"the {n_known} oldest rows",
-            champion_data_version=f"the {self.fits[champion].n_known} oldest rows",
-            family=fit.family,
-            params=fit.params,
-            cost_cpu_s=round(fit.cpu_s, 3),
-            comparison=self._compared(champion, version),
-        )
 
     def state(self, decision: str) -> JobState:
         """Return how a retrain ended."""
@@ -131,22 +125,54 @@ class RecordedLoop:
         del key, text, evidence
         return True
 
+    def _learned(self) -> Retrained:
+        fit = self.learner.again(self.stream.known(self._n_answered), self.champion)
+        return Retrained(
+            self._made(fit),
+            data_version=_data_of(fit.n_known),
+            family=fit.family,
+            params=fit.params,
+            cost_cpu_s=round(fit.cpu_s, 3),
+        )
+
+    def _earlier(self) -> Retrained:
+        """Return the version that was the champion before; raises UnknownVersion where none was."""
+        back = self._ledger.before
+        if back is None:
+            raise UnknownVersion(f"no version was the champion before {self.version}.")
+        found = self.fits[back]
+        return Retrained(back, data_version=_data_of(found.n_known), family=found.family, cost_cpu_s=0.0)
+
     def _made(self, fit: Fit) -> str:
         version = f"v{len(self.fits) + 1}"
         self.traffic.watch(version, fit)
         self.fits[version] = fit
         return version
 
-    def _compared(self, champion: str, challenger: str) -> Comparison:
+    def _compared(self, champion: str, made: Retrained) -> Comparison:
         """Compare on the rows that were kept to judge, as a retrain's job does."""
-        before, after = self.fits[champion], self.fits[challenger]
-        task, test = after.prepared.task, after.prepared.split.test
-        rows = test.take(np.arange(test.num_rows))
+        assert made.version is not None
+        before, after = self.fits[champion], self.fits[made.version]
+        task, rows = after.prepared.task, self._judges(before, after)
         return compare(
             task,
             task.encode(rows[task.label]),
             Answers(champion, aligned(before.answers(rows), before.prepared.task, task)),
-            Answers(challenger, after.answers(rows)),
+            Answers(made.version, after.answers(rows)),
             seed=self.seed,
             slices=slices_of(rows, after.prepared.transform.inputs),
         )
+
+    def _judges(self, before: Fit, after: Fit) -> pa.Table:
+        """Return the rows that neither was trained or chosen by; of an earlier version, the newest ones."""
+        if after.n_known > before.n_known:
+            return self.stream.rows.take(pa.array(after.cut.test))
+        n_known, most = self.stream.known(self._n_answered), self.settings.gate.max_rows
+        first = max(before.n_known, n_known - most)
+        if first >= n_known:
+            raise DataError("no labelled rows are new since the champion was trained; wait for more labels.")
+        return self.stream.rows.slice(first, n_known - first)
+
+
+def _data_of(n_known: int) -> str:
+    return f"the {n_known} oldest rows"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from raypipe.backtest.learner import Fit
 from raypipe.backtest.loop import RecordedLoop
 from raypipe.backtest.play import Played
 from raypipe.backtest.policies import Never
@@ -29,6 +31,7 @@ from raypipe.control.events import (
 )
 from raypipe.control.state import State
 from raypipe.control.step import step
+from raypipe.training.models import Float32Matrix, Float64Array
 from tests.unit.backtest.recorded import Recorded, record
 
 LABELS = {"triggers": {"new_labels": 600, "harm": "off"}}
@@ -147,12 +150,32 @@ def test_no_row_judges_that_either_was_trained_or_chosen_by(
 
 
 def test_a_retrain_with_too_few_new_labels_fails_and_is_told(tmp_path: Path) -> None:
-    recorded = record(tmp_path, n=400, looks=2)
-    loop = recorded.loop()
-    loop._n_answered = recorded.stream.n_history + 2
-    loop.submit("small-retrain-1")
+    recorded = record(tmp_path, n=400, looks=10, label_delay=Delay(28, "rows"))
+    loop = recorded.under(triggers={"new_labels": 1, "harm": "off"}).loop()
+    start, end = recorded.stream.looks[0]
+    loop.look(start, end, loop.champion.answers(recorded.stream.rows.slice(start, end - start)))
     assert loop.state("small-retrain-1") == "failed"
     assert "2 labelled rows are new" in loop.results["small-retrain-1"].error
+
+
+def test_a_rollback_goes_back_to_the_former_champion_if_later_rows_say_so(tmp_path: Path) -> None:
+    recorded = record(tmp_path, n=1_200, looks=3).under(
+        triggers={"new_labels": 250, "harm": "off", "actions": {"labels": "rollback"}}
+    )
+    loop = recorded.loop()
+    looks = recorded.stream.looks
+    tell = loop.look
+    tell(*looks[0], loop.champion.answers(recorded.stream.rows.slice(looks[0][0], 300)))
+    assert "no version was the champion before v1" in loop.results["small-retrain-1"].error
+
+    wrong = _the_other_way_round(loop.champion)
+    loop.promote(loop._made(replace(wrong, n_known=looks[0][1])), "v1", "by mistake", 1)
+    tell(*looks[1], loop.champion.answers(recorded.stream.rows.slice(looks[1][0], 300)))
+    found = loop.results["small-retrain-2"].comparison
+    assert found is not None
+    assert (found.champion, found.challenger, found.n_rows) == ("v2", "v1", 300)
+    assert (found.gain or 0) > 0.2
+    assert loop.version == "v1"
 
 
 @pytest.mark.parametrize("mode", ["approve", "manual"])
@@ -160,6 +183,19 @@ def test_nobody_is_asked_and_manual_is_never(tmp_path: Path, mode: str) -> None:
     recorded = record(tmp_path, n=1_500, looks=4).under(mode=mode, **LABELS)
     found = recorded.played()
     assert found.n_fits == (0 if mode == "manual" else 1)
+
+
+def _the_other_way_round(fit: Fit) -> Fit:
+    class Wrong:
+        format = "none"
+
+        def predict(self, features: Float32Matrix) -> Float64Array:
+            return np.ascontiguousarray(fit.predictor.model.predict(features)[:, ::-1])
+
+        def save(self, folder: Path) -> None:
+            raise NotImplementedError
+
+    return replace(fit, predictor=replace(fit.predictor, model=Wrong()))
 
 
 def _accuracy(recorded: Recorded, found: Played) -> float:
