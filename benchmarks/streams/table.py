@@ -23,8 +23,12 @@ BESIDE: tuple[Policy, ...] = (
     *map(Naive, (1.1, 1.25, 1.5)),
 )
 POLICIES: Mapping[str, Mapping[str, Any]] = {
-    "raypipe": {},
-    "not surely worse": {"gate": {"margin": -0.02}},
+    "raypipe": {"gate": {"wait_labels": 0}},
+    "raypipe, gate goes on": {"gate": {"deadline_s": 1e9}},
+    "raypipe, by cost": {
+        "triggers": {"harm": "off", "cost": {"loss": 1, "retrain": 50}},
+        "gate": {"wait_labels": 0},
+    },
 }
 """The `retraining` part of a config for each of raypipe's own."""
 

@@ -7,12 +7,14 @@ from datetime import datetime
 
 import pyarrow as pa
 
+from raypipe.backtest.gates import RecordedGate
 from raypipe.backtest.learner import Fit, Learner
 from raypipe.backtest.ledger import MemoryLedger
 from raypipe.backtest.stream import Stream
 from raypipe.backtest.traffic import RecordedTraffic
 from raypipe.control.controller import Controller, JobState, Ports
 from raypipe.control.events import Evidence, Fact
+from raypipe.control.gate_evidence import GateEvidence
 from raypipe.control.ledger import action_of, read_facts
 from raypipe.control.outcome import Retrained
 from raypipe.core.errors import DataError, RaypipeError, UnknownVersion
@@ -62,7 +64,8 @@ class RecordedLoop:
         self._n_answered = self.stream.n_history
         self._clock = RowClock(self.stream.at(self.stream.n_history - 1))
         self._ledger = MemoryLedger(self._clock)
-        ports = Ports(jobs=self, traffic=self.traffic, releases=self, alerts=self)
+        self._gate: tuple[str, RecordedGate] | None = None
+        ports = Ports(jobs=self, traffic=self.traffic, releases=self, alerts=self, sequence=self)
         self._controller = Controller(self.name, as_played(self.settings), self._ledger, self._clock, ports)
         self._made(self.learner.first())
         self._ledger.release(self.name, FIRST, None, "the first")
@@ -85,6 +88,8 @@ class RecordedLoop:
     def look(self, start: int, end: int, raw: Float64Array) -> None:
         """Take in the champion's answers to the rows of a look, and let the controller decide and act."""
         self.traffic.take(start, end, self.version, self.champion, raw)
+        if self._gate is not None:
+            self._gate[1].answered(start, end, self.version)
         self._n_answered, self._clock.at = end, self.stream.at(end - 1)
         before = None
         for _ in range(MAX_TICKS):
@@ -119,6 +124,35 @@ class RecordedLoop:
         """Let a version answer from the next look on."""
         del controller
         return self._ledger.release(self.name, version, expected, reason)
+
+    def watch_gate(self, decision: str, version: str, champion: str | None) -> None:
+        """Let later rows go on to judge; raises DataError where the first look left nothing to go on by."""
+        if champion is None or (self._gate is not None and self._gate[0] == decision):
+            return
+        compared, n_known = self.results[decision].comparison, self.stream.known(self._n_answered)
+        gate = RecordedGate(
+            self.stream,
+            self.traffic.texts,
+            self.settings.gate,
+            time=None,
+            scale=None if compared is None else compared.scale,
+            champion=(champion, self.fits[champion]),
+            challenger=(version, self.fits[version]),
+            n_labelled=n_known,
+        )
+        for start, end in self.stream.looks:
+            if n_known < end <= self._n_answered:
+                gate.answered(start, end, champion)
+        self._gate = decision, gate
+
+    def end_gate(self, decision: str) -> None:
+        """Judge no more rows."""
+        if self._gate is not None and self._gate[0] == decision:
+            self._gate = None
+
+    def gate_evidence(self, decision: str) -> GateEvidence | None:
+        """Return what was found on later rows."""
+        return None if self._gate is None or self._gate[0] != decision else self._gate[1].evidence
 
     def send(self, key: str, text: str, evidence: Evidence) -> bool:
         """Tell nobody: alerts are in the ledger."""
@@ -160,6 +194,7 @@ class RecordedLoop:
             Answers(champion, aligned(before.answers(rows), before.prepared.task, task)),
             Answers(made.version, after.answers(rows)),
             seed=self.seed,
+            margin=self.settings.gate.margin,
             slices=slices_of(rows, after.prepared.transform.inputs),
         )
 

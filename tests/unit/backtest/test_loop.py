@@ -21,6 +21,7 @@ from raypipe.control.events import (
     ChampionChanged,
     ControllerStarted,
     Event,
+    GateContinued,
     GateJudged,
     Observation,
     Promoted,
@@ -183,6 +184,22 @@ def test_nobody_is_asked_and_manual_is_never(tmp_path: Path, mode: str) -> None:
     recorded = record(tmp_path, n=1_500, looks=4).under(mode=mode, **LABELS)
     found = recorded.played()
     assert found.n_fits == (0 if mode == "manual" else 1)
+
+
+def test_rows_that_come_after_an_inconclusive_first_look_go_on_to_judge(tmp_path: Path) -> None:
+    recorded = record(tmp_path, n=1_600, changes_at=700, looks=8).under(
+        triggers={"new_labels": 260, "harm": "off"},
+        gate={"min_rows": 20, "wait_labels": 300, "deadline_s": 1e8},
+    )
+    loop = recorded.loop()
+    played(recorded, loop)
+    went_on = [fact for fact in loop.facts if isinstance(fact, GateContinued)]
+    judged = {fact.decision: fact for fact in loop.facts if isinstance(fact, GateJudged)}
+    assert went_on
+    for fact in went_on:
+        verdict = judged[fact.decision]
+        assert verdict.at > fact.at
+        assert 0 < verdict.n_rows <= 300
 
 
 def _the_other_way_round(fit: Fit) -> Fit:
