@@ -114,10 +114,10 @@ def reproduce(config: Config, registry: Registry, version: str) -> Reproduced:
         files = _same_files(place, manifest)
     predictor = Predictor(prepared.transform, prepared.task, learned)
     golden, captured = _golden(predictor, folder), _captured(predictor, config, model)
-    same = golden.is_equal and captured.is_equal
+    answers: Likeness = "equal answers" if golden.is_equal and captured.is_equal else "differs"
     return Reproduced(
         version=model.version,
-        likeness="equal files" if all(files.values()) and same else "equal answers" if same else "differs",
+        likeness="equal files" if all(files.values()) else answers,
         data_version=data.id,
         n_rows=data.n_rows,
         family=manifest.family,

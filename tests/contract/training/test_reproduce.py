@@ -43,7 +43,7 @@ from raypipe.training.trial import RungReport, run_trial
 from raypipe.training.trials import Trials
 
 CODE = Path(__file__).parent / "own_code"
-N_ROWS = 600
+N_ROWS = 400
 OWN: dict[str, dict[str, Any]] = {
     "forest": {"estimator": "mine_models:forest", "search": {"n_trees": {"low": 3, "high": 9}}},
     "closed": {"estimator": "mine_models:Closed", "allow_pickle": True},

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,17 +14,22 @@ import ray
 
 from raypipe.config.load import parse_config
 from raypipe.config.settings import Config
-from raypipe.control.on_ray import NAMESPACE, EndpointRollout, rollout_name
+from raypipe.control.on_ray import NAMESPACE, EndpointRollout, gate_name, rollout_name
+from raypipe.control.outcome import Retrained, write_result
 from raypipe.core.clock import SystemClock
 from raypipe.core.files import write_json
 from raypipe.data.captured import LabelRecord, PredictionRecord, encode
 from raypipe.data.committer import commit_once
+from raypipe.data.ingest import ingest
 from raypipe.data.wal import WalWriter
 from raypipe.pipeline import Loop, no_compute
+from raypipe.registry.datasets import PipelineVersions
 from raypipe.registry.store import Registry
 from raypipe.serving.on_ray import Broadcast
 from raypipe.serving.releases import Releases
+from raypipe.stats.gains import Scale
 from raypipe.testing.serving import register_tiny_version, tiny_model
+from raypipe.training.compare import Comparison
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -92,3 +99,39 @@ def test_it_measures_comes_back_and_ends(tmp_path: Path) -> None:
     rollout.end(DECISION, controller=0)
     with pytest.raises(ValueError, match="Failed to look up actor"):
         ray.get_actor(rollout_name(DECISION), namespace=NAMESPACE)
+
+
+def n_scored(rollout: EndpointRollout, wanted: int) -> int:
+    """Wait until so many rows judged that were labelled after a first look."""
+    found = 0
+    for _ in range(600):
+        evidence = rollout.gate_evidence(DECISION)
+        found = 0 if evidence is None else evidence.found.n_rows
+        if found >= wanted:
+            break
+        time.sleep(0.1)
+    return found
+
+
+def test_a_gate_goes_on_in_an_actor_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(f"{','.join(json.loads(ROW))},outcome\n1.5,1,red,true,,good\n")
+    config, rollout = set_up(tmp_path)
+    clock = SystemClock()
+    versions = PipelineVersions(Registry(config.root.registry_url, clock), "tiny")
+    collected = ingest(config.data, config.folder, versions, clock=clock)
+    versions.add(replace(collected, id="d-0"))
+    first = Comparison("auc", "v1", "v2", 200, 0.5, 0.5, 0.0, -0.1, 0.1, scale=Scale(12, 0.2))
+    write_result(config.folder, DECISION, Retrained("v2", "d-0", "d-0", comparison=first))
+    rollout.watch_gate(DECISION, "v2", "v1")
+    actor = ray.get_actor(gate_name(DECISION), namespace=NAMESPACE)
+    pid = ray.get(actor.pid.remote())
+    answered(config, "s1", 40)
+    assert n_scored(rollout, 40) == 40
+    os.kill(pid, signal.SIGKILL)
+    answered(config, "s2", 30)
+    rollout.watch_gate(DECISION, "v2", "v1")
+    assert n_scored(rollout, 70) == 70
+    rollout.end_gate(DECISION)
+    rollout.end_gate(DECISION)
+    with pytest.raises(ValueError, match="Failed to look up actor"):
+        ray.get_actor(gate_name(DECISION), namespace=NAMESPACE)

@@ -103,11 +103,7 @@ STORIES = {
     "worse": Story("not better", left=replace(MADE, comparison=WORSE)),
     "few rows": Story("inconclusive", left=replace(MADE, comparison=replace(BETTER, n_rows=20))),
     "later rows pass it": Story("promoted", left=UNDECIDED, later=0.1),
-    "later rows pass it, and it is rolled out": Story(
-        "promoted", left=UNDECIDED, later=0.1, rollout=STEPS, shows="fine"
-    ),
     "later rows fail it": Story("not better", left=UNDECIDED, later=-0.1),
-    "later rows do not tell": Story("inconclusive", left=UNDECIDED, later=0.0),
     "no label comes later": Story("inconclusive", left=UNDECIDED),
     "rolled out": Story("promoted", mode="approve", approved=True, rollout=STEPS, shows="fine"),
     "harm in the canary": Story("withdrawn", rollout=STEPS, shows="harm"),
