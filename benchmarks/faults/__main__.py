@@ -18,8 +18,8 @@ SPECIAL = {
     "stopped-of-two": stopped_of_two,
     "first-up": first_up,
     "challenger": challenger,
-    "rollout-begins": partial(phases, MOMENTS[:4]),
-    "rollout-ends": partial(phases, MOMENTS[4:]),
+    "rollout": partial(phases, MOMENTS),
+    **{moment.label: partial(phases, [moment]) for moment in MOMENTS},
     "only-replica-in-canary": only_replica,
     "replica-of-two-in-canary": canary_of_two,
 }
@@ -35,7 +35,8 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--tries", type=int, default=3, help="of each fault; a peer has one")
     asked = parser.parse_args()
-    names = asked.faults or [*KILLS, *SPECIAL]
+    alone = {moment.label for moment in MOMENTS}
+    names = asked.faults or [name for name in [*KILLS, *SPECIAL] if name not in alone]
     unknown = [name for name in names if name not in KILLS | SPECIAL]
     if unknown:
         parser.error(f"FAULT must be one of {', '.join((*KILLS, *SPECIAL))}. Got {unknown[0]!r}.")

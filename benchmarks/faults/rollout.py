@@ -43,8 +43,12 @@ GATE = {"min_rows": 80, "max_rows": 300, "margin": 0.2}
 
 @dataclass(frozen=True)
 class Moment:
-    """When to strike: `delay_s` after the ledger has the entry of a kind that follows `nth` others."""
+    """When to strike: `delay_s` after the ledger has the entry of a kind that follows `nth` others.
 
+    `label` asks for this one alone.
+    """
+
+    label: str
     name: str
     kind: str
     delay_s: float = 0.0
@@ -54,14 +58,14 @@ class Moment:
 
 
 MOMENTS = (
-    Moment("registering", "model_registered"),
-    Moment("shadow", "event.shadow_started", 0.5),
-    Moment("canary, before the pointer names it", "event.canary_stepped"),
-    Moment("canary, first step", "event.canary_set", 0.5),
-    Moment("canary, second step", "event.canary_set", 0.5, nth=1),
-    Moment("promoting", "event.canary_judged"),
-    Moment("taking a canary back", "event.rejected", person="rejects"),
-    Moment("rolling back", "alias_moved", person="rolls back"),
+    Moment("registering", "the controller, registering", "model_registered"),
+    Moment("shadow", "the controller, in a shadow", "event.shadow_started", 0.5),
+    Moment("pointing", "the controller, before the pointer names its canary", "event.canary_stepped"),
+    Moment("canary", "the controller, in a canary's first step", "event.canary_set", 0.5),
+    Moment("second-step", "the controller, in its second step", "event.canary_set", 0.5, nth=1),
+    Moment("promoting", "the controller, promoting", "event.canary_judged"),
+    Moment("withdrawing", "the controller, taking a canary back", "event.rejected", person="rejects"),
+    Moment("rollback", "the controller, as a person rolls back", "alias_moved", person="rolls back"),
 )
 IN_CANARY = "event.canary_set"
 
@@ -73,13 +77,13 @@ def phases(moments: Sequence[Moment], make: Make, n_tries: int) -> Iterator[Meas
 
 def only_replica(make: Make, n_tries: int) -> Iterator[Measured]:
     """Kill the only replica while a canary answers in it."""
-    moment = Moment("the only replica, in mid-canary", IN_CANARY, 1.0, target=REPLICA)
+    moment = Moment("", "the only replica, in mid-canary", IN_CANARY, 1.0, target=REPLICA)
     yield from _measured(make, [moment], n_tries)
 
 
 def canary_of_two(make: Make, n_tries: int) -> Iterator[Measured]:
     """Kill one of two replicas while a canary answers in both."""
-    moment = Moment("one replica of two, in mid-canary", IN_CANARY, 1.0, target=REPLICA)
+    moment = Moment("", "one replica of two, in mid-canary", IN_CANARY, 1.0, target=REPLICA)
     yield from _measured(make, [moment], n_tries, serving={"replicas": TWO})
 
 
@@ -161,5 +165,6 @@ def _tell_of_canary(place: Place, moment: Moment, after_seq: int) -> None:
         f"step {step + 1}: {sum(steps.get(epoch) == step for epoch in asked)} of {most} rows"
         for step, most in allowed.items()
     ]
-    last = [type(fact).__name__ for fact in facts if type(fact).__name__ not in ("AlertRaised", "AlertSent")]
-    sys.stderr.write(f"{moment.name}: ended with {last[-2:]}; {'; '.join(rows) or 'no canary'}\n")
+    took_s = [round((fact.at - facts[0].at).total_seconds()) for fact in facts]
+    when_s = ", ".join(f"{type(fact).__name__} {s}" for fact, s in zip(facts, took_s, strict=True))
+    sys.stderr.write(f"{moment.name}: {'; '.join(rows) or 'no canary'}; after s: {when_s}\n")
