@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from benchmarks.faults.place import quickstart
-from benchmarks.faults.rollout import MOMENTS, canary_of_two, only_replica, phases
 from benchmarks.faults.rows import HEAD, Measured, measure
 from benchmarks.faults.special import Make, challenger, first_up, replica_of_two, stopped_of_two
 from benchmarks.faults.strikes import FAULTS
@@ -18,10 +17,6 @@ SPECIAL = {
     "stopped-of-two": stopped_of_two,
     "first-up": first_up,
     "challenger": challenger,
-    "rollout": partial(phases, MOMENTS),
-    **{moment.label: partial(phases, [moment]) for moment in MOMENTS},
-    "only-replica-in-canary": only_replica,
-    "replica-of-two-in-canary": canary_of_two,
 }
 KILLS = {fault.name: fault for fault in FAULTS if not fault.is_peer}
 PEERS = tuple(fault for fault in FAULTS if fault.is_peer)
@@ -35,8 +30,7 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--tries", type=int, default=3, help="of each fault; a peer has one")
     asked = parser.parse_args()
-    alone = {moment.label for moment in MOMENTS}
-    names = asked.faults or [name for name in [*KILLS, *SPECIAL] if name not in alone]
+    names = asked.faults or [*KILLS, *SPECIAL]
     unknown = [name for name in names if name not in KILLS | SPECIAL]
     if unknown:
         parser.error(f"FAULT must be one of {', '.join((*KILLS, *SPECIAL))}. Got {unknown[0]!r}.")

@@ -19,7 +19,6 @@ from typing import TypeVar
 import psutil
 import yaml
 
-from benchmarks.faults.labelled import LabelledLoad
 from benchmarks.faults.load import Load
 from raypipe.api.status import endpoint_spec
 from raypipe.config.load import load_config
@@ -131,11 +130,6 @@ class Place:
             self._label(rows[start : start + BATCH])
         wanted = n_before + N_LIVE
         wait_for(lambda: read_labels(self.config.folder).num_rows >= wanted, "labels in their table")
-
-    def labelled(self) -> LabelledLoad:
-        """Return a load of rows that follow the present concept, with their labels; it has not begun."""
-        rows = [({name: row[name] for name in COLUMNS}, row["group"]) for row in self._rows(self.n_changes)]
-        return LabelledLoad(self.url, rows, self.n_connections)
 
     def _rows(self, seed: int) -> list[dict[str, Json]]:
         concept = CONCEPTS[self.n_changes % len(CONCEPTS)]

@@ -158,6 +158,7 @@ FAULTS = (
     Fault("up", up),
     Fault("none, with a retrain", only_retrain, retrains=True, is_peer=True),
     Fault("retraining", partial(controller_at, ("event.retrain_submitted",), 2.0), retrains=True),
+    Fault("registering", partial(controller_at, ("model_registered",), 0.0), retrains=True),
     Fault("gating", partial(controller_at, ("event.retrain_succeeded",), 0.0), retrains=True),
     Fault("swapping", partial(controller_at, SWAP_KINDS, 0.0), retrains=True),
     Fault("job", job, retrains=True),
