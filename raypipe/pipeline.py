@@ -135,7 +135,7 @@ class Loop:
         again. Raises DataError where there are too few new labels.
         """
         data = self._learned_from(decision) or self.grow()
-        prepared = self._by(action, self.prepare_grown(data))
+        prepared = self._by(action, data)
         return self.finished(decision, data) or self.learn(decision, data, prepared), prepared
 
     def earlier(self) -> tuple[ModelVersion, Prepared]:
@@ -154,15 +154,30 @@ class Loop:
         rows = self.config.retraining.gate.max_rows
         return version, judging_alone(folder, self.grow(), champion, known=known, max_rows=rows)
 
-    def _by(self, action: RetrainAction, prepared: Prepared) -> Prepared:
-        """Return rows prepared for a search as an action needs them."""
-        from raypipe.training.again import refitted
+    def _by(self, action: RetrainAction, data: DataVersion) -> Prepared:
+        """Return rows prepared as an action needs them; what cannot be trained on is fitted anew."""
+        from raypipe.training.again import continued, refitted
 
+        config = self.config
+        champion = self.registry.model_version(config.name, self._champion())
         if action == "retrain":
-            return prepared
-        champion = self.registry.model_version(self.config.name, prepared.champion or self._champion())
-        found = refitted(prepared, self.config.folder, champion, self.config.training)
-        self._say(action, found.note or f"the family and the parameters of {champion.version}")
+            return self.prepare_grown(data)
+        found: Prepared | str = ""
+        if action == "continue":
+            found = continued(
+                config.folder,
+                data,
+                champion,
+                known=self.registry.data_version(config.name, champion.data_version),
+                split=config.data.split,
+                max_rows=config.retraining.gate.max_rows,
+                settings=config.training,
+            )
+        if isinstance(found, str):
+            note, grown = found, self.prepare_grown(data)
+            found = refitted(grown, config.folder, champion, config.training)
+            found = replace(found, note="; ".join(one for one in (note, found.note) if one))
+        self._say(action, found.note or f"from {champion.version}, its parameters are kept")
         return found
 
     def _learned_from(self, run: str) -> DataVersion | None:

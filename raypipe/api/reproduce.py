@@ -179,6 +179,11 @@ def _prepared(made: Config, registry: Registry, model: ModelVersion, data: DataV
     facts = (fact for _, fact in read_facts(registry, made.name))
     decided = find(receipts(facts, made.name), model.run)
     champion = None if decided is None else decided.champion_data_version
+    if decided is not None and decided.action == "continue" and not decided.note:
+        raise DataError(
+            f"{model.version} was trained on from the model of {decided.champion}, and not from rows alone, "
+            "which are all that it is learned anew from."
+        )
     if champion is None:
         raise DataError(
             f"the receipt of {model.run} must name the champion's data version, whose rows neither chose nor "

@@ -24,7 +24,7 @@ WATCH_INTERVAL_S = 1.0
 VersionArgument = Annotated[str, typer.Argument(help="A model version, such as v2.", metavar="VERSION")]
 ACTION_HELP = (
     "retrain: search for parameters; refit: the champion's parameters on the rows of now; "
-    "rollback: judge the version that was champion before it."
+    "continue: go on training its model on new rows; rollback: judge the champion before it."
 )
 NoteOption = Annotated[str, typer.Option(help="Why, for the history.")]
 

@@ -58,13 +58,46 @@ def live_ids(folder: PipelineHome, version: DataVersion) -> frozenset[str]:
 
 
 def newest_live(folder: PipelineHome, version: DataVersion, *, seen: Collection[str]) -> pa.Table:
-    """Return the live rows of a grown version whose ids are none of `seen`, the oldest answer first."""
+    """Return the live rows of a grown version whose ids are none of `seen`, the oldest answer first.
+
+    With `_at`.
+    """
     names = [column.name for column in version.columns]
     schema = schema_of(version.columns, [*names, ID_COLUMN, AT_COLUMN])
     files = [file for one in version.fragments if one.source == ENDPOINT for file in one.files]
     rows = read_files(folder.rows, files, schema)
     fresh = rows.filter(pa.array([id not in seen for id in rows[ID_COLUMN].to_pylist()], pa.bool_()))
-    return fresh.sort_by(AT_COLUMN).select(names)
+    return fresh.sort_by([(AT_COLUMN, "ascending"), (ID_COLUMN, "ascending")]).select([*names, AT_COLUMN])
+
+
+def split_live(rows: pa.Table, settings: SplitSettings, *, max_rows: int) -> Split:
+    """Return the parts of the rows of `newest_live`: the newest judge, those before choose, the rest train.
+
+    Shares and bounds are those of `cut_grown`, as is the DataError where a part is empty.
+    """
+    n_test, n_validation = _n_apart(rows.num_rows, settings, max_rows)
+    n_train = rows.num_rows - n_validation - n_test
+    plain = rows.drop_columns([AT_COLUMN])
+    return Split(
+        plain.slice(0, n_train),
+        plain.slice(n_train, n_validation),
+        plain.slice(n_train + n_validation),
+        "time",
+        tuple(rows[AT_COLUMN][start].as_py().isoformat() for start in (n_train, n_train + n_validation)),
+    )
+
+
+def _n_apart(n_fresh: int, settings: SplitSettings, max_rows: int) -> tuple[int, int]:
+    """Return how many of the fresh rows judge and choose; raises DataError where none is left to train."""
+    n_test, n_validation = (
+        min(max_rows, max(1, round(n_fresh * share))) for share in (settings.test, settings.validation)
+    )
+    if n_fresh <= n_test + n_validation:
+        raise DataError(
+            f"{n_fresh} labelled rows are new since the champion was trained, too few to train, choose "
+            "and judge by; wait for more labels."
+        )
+    return n_test, n_validation
 
 
 def read_grown(folder: PipelineHome, version: DataVersion) -> pa.Table:
@@ -94,14 +127,7 @@ def cut_grown(
     live = np.flatnonzero(pc.is_valid(rows[ID_COLUMN]).to_numpy()[order])
     ids = rows[ID_COLUMN].take(pa.array(order[live])).to_pylist()
     fresh = live[[id not in seen for id in ids]]
-    n_test, n_validation = (
-        min(max_rows, max(1, round(len(fresh) * share))) for share in (settings.test, settings.validation)
-    )
-    if len(fresh) <= n_test + n_validation:
-        raise DataError(
-            f"{len(fresh)} labelled rows are new since the champion was trained, too few to train, choose "
-            "and judge by; wait for more labels."
-        )
+    n_test, n_validation = _n_apart(len(fresh), settings, max_rows)
     test, validation = fresh[-n_test:], fresh[-n_test - n_validation : -n_test]
     trains = np.ones(len(order), dtype=bool)
     trains[test] = trains[validation] = False

@@ -12,10 +12,10 @@ from raypipe.policy.cron import CronError, next_time, parse_cron
 from raypipe.policy.rollout import RolloutSettings
 
 Mode = Literal["auto", "approve", "manual"]
-RetrainAction = Literal["retrain", "refit", "rollback"]
+RetrainAction = Literal["retrain", "refit", "continue", "rollback"]
 """`retrain` searches; `refit` trains the champion's family once more, with its parameters, on the rows of
-now; `rollback` judges the version that was the champion before beside the present one. All must pass the
-gate."""
+now; `continue` goes on training its model on the rows that are new to it; `rollback` judges the version
+that was the champion before beside the present one. All must pass the gate."""
 Response = Literal["off", "alert"] | RetrainAction
 SetTrigger = Literal["quality", "harm", "cost", "labels", "drift", "schedule"]
 TRIGGERS: tuple[SetTrigger, ...] = ("quality", "harm", "cost", "labels", "drift", "schedule")

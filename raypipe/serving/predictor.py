@@ -14,6 +14,7 @@ from raypipe.processing.transform import FittedTransform
 from raypipe.registry.manifest import Manifest, verify
 from raypipe.serving.golden import replay
 from raypipe.serving.tables import table_of
+from raypipe.training.models import MODEL_FOLDER as MODEL_FOLDER
 from raypipe.training.models import Float32Matrix, Float64Array, Model, load_model
 from raypipe.training.onnx_file import refuse_elsewhere
 from raypipe.training.task import ClassValue, Task
@@ -21,7 +22,7 @@ from raypipe.training.task import ClassValue, Task
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MODEL_FOLDER = "model"
+
 MAX_ROWS_BY_ROW = 2_000
 """Up to so many rows (measured) the row path is faster than the table path; both give the same bits."""
 

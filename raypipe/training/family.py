@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from raypipe.core.errors import ConfigError
 from raypipe.training.leaderboard import BASELINE
@@ -103,6 +103,21 @@ class Family(Protocol):
         The yielded model may change when training goes on: score or save it before asking for the next.
         Looks at the training rows only.
         """
+        ...
+
+
+@runtime_checkable
+class Continuing(Family, Protocol):
+    """A family that can go on training a model of its own, on other rows."""
+
+    def cannot_continue(self) -> str | None:
+        """Return why the family as it is configured cannot; None where it can."""
+        ...
+
+    def train_on(
+        self, model: Model, params: Params, data: TrainingSet, terms: Terms, /
+    ) -> Iterator[tuple[int, Model]]:
+        """Do what `train` does from a model on, which was trained with these parameters; it may change."""
         ...
 
 

@@ -34,6 +34,8 @@ class Model(Protocol):
         ...
 
 
+MODEL_FOLDER = "model"
+"""Where in the folder of a version its model is."""
 PREDICTED_ROWS = 131_072
 """Rows that a model is given at once where there are more; no family's answer to a row depends on others."""
 

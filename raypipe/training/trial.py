@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from raypipe.core.errors import TrainingError
 from raypipe.stats.metrics import METRICS
-from raypipe.training.family import Family, Params, Terms
+from raypipe.training.family import Continuing, Family, Params, Terms
 from raypipe.training.models import Model, predicted
 from raypipe.training.race import TrainingSet
 from raypipe.training.search import N_RECENT
@@ -35,17 +35,23 @@ def run_trial(
     *,
     timer: Callable[[], float],
     report: Callable[[RungReport], None],
+    start: Model | None = None,
 ) -> None:
-    """Train and report after each rung; `report` may raise to stop the trial.
+    """Train, from a model on where one is given, and report after each rung; `report` may raise to stop it.
 
-    A parameter `n_recent` is the trial's own: how many of the newest training rows the family learns from.
+    A parameter `n_recent` is the trial's own: how many of the newest training rows the family learns from;
+    with a model to go on from, all are new.
     Raises TrainingError where the model predicts what is no number.
     """
     metric = METRICS[data.task.metric]
     best: float | None = None
     own = {name: value for name, value in params.items() if name != N_RECENT}
-    learned = data.recent(int(params[N_RECENT])) if N_RECENT in params else data
-    for rung, model, train_s in _timed(family.train(own, learned, terms), timer):
+    if start is not None and isinstance(family, Continuing):
+        rungs = family.train_on(start, own, data, terms)
+    else:
+        recent = data.recent(int(params[N_RECENT])) if N_RECENT in params else data
+        rungs = family.train(own, recent, terms)
+    for rung, model, train_s in _timed(rungs, timer):
         score = score_of(model, data)
         improved = best is None or metric.gain(score, best) > 0
         best = score if best is None or improved else best

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -17,7 +17,7 @@ import numpy as np
 from raypipe.core.errors import ArtifactError
 from raypipe.core.files import storage_errors, write_json
 from raypipe.training.family import Parameter, Params, Real, Terms
-from raypipe.training.models import Float32Matrix, Float64Array, Model, check_width, is_mapped
+from raypipe.training.models import Float32Matrix, Float64Array, Model, check_width, is_mapped, predicted
 from raypipe.training.race import TrainingSet
 from raypipe.training.task import Task
 
@@ -153,6 +153,55 @@ class LinearFamily:
         with threadpool_limits(limits=terms.n_threads):
             model = fit(float(params["strength"]), data)
         yield 1, model
+
+    def cannot_continue(self) -> str | None:
+        return None
+
+    def train_on(
+        self, model: Model, params: Params, data: TrainingSet, terms: Terms, /
+    ) -> Iterator[tuple[int, Model]]:
+        """Fit to the rows while held to the coefficients that it has, as by as many rows of before."""
+        from threadpoolctl import threadpool_limits
+
+        assert isinstance(model, LinearModel)
+        fit = _ridge_from if data.task.kind == "regression" else _logistic_from
+        strength = max(float(params["strength"]), _hold(model, data.x_train))
+        with threadpool_limits(limits=terms.n_threads):
+            found = fit(model, strength, data)
+        yield 1, found
+
+
+def _hold(model: LinearModel, x: Float32Matrix) -> float:
+    """Return what as many rows tell of the coefficient of a standardised feature, if they are as it says.
+
+    That is the curvature of their loss: 1 a row of squares, and for classes what answers that are sure leave.
+    """
+    if model.description.kind == "ridge":
+        return float(len(x))
+    shares = predicted(model, x)
+    return float((shares * (1 - shares)).sum() / 2)
+
+
+def _logistic_from(model: LinearModel, strength: float, data: TrainingSet) -> LinearModel:
+    from raypipe.training.families.linear_blocks import Solved, logistic
+
+    told = model.description
+    # Of a class that none of its training rows had it has no coefficients to go on from.
+    known = np.isin(data.y_train, told.classes)
+    x, codes = data.x_train[known], np.searchsorted(told.classes, data.y_train[known])
+    before = Solved(model.coefficients, model.intercept, told.converged)
+    solved = logistic(x, codes, strength, _MAX_ITERATIONS, before)
+    return LinearModel(replace(told, converged=solved.converged), solved.coefficients, solved.intercept)
+
+
+def _ridge_from(model: LinearModel, strength: float, data: TrainingSet) -> LinearModel:
+    from raypipe.training.families.linear_blocks import ridge
+
+    left = data.y_train.astype(np.float64) - predicted(model, data.x_train)
+    solved = ridge(data.x_train, left, strength, _MANY_FEATURES)
+    return LinearModel(
+        model.description, model.coefficients + solved.coefficients, model.intercept + solved.intercept
+    )
 
 
 def _fit_logistic(strength: float, data: TrainingSet) -> LinearModel:

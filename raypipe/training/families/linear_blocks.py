@@ -38,16 +38,26 @@ def blocks(x: Float32Matrix) -> Iterator[tuple[slice, Float64Array]]:
         yield part, np.asarray(x[part], np.float64)
 
 
-def logistic(x: Float32Matrix, codes: NDArray[np.int64], strength: float, max_iterations: int) -> Solved:
+def logistic(
+    x: Float32Matrix,
+    codes: NDArray[np.int64],
+    strength: float,
+    max_iterations: int,
+    start: Solved | None = None,
+) -> Solved:
     """Fit logistic regression by L-BFGS; two or more classes, numbered from 0 without gaps.
 
-    Minimises the mean loss plus strength / (2 n) times the sum of squared coefficients, intercepts left out.
+    Minimises the mean loss plus strength / (2 n) times the sum of squared coefficients, intercepts left out;
+    with `start`, of their squared distances from those, which may have classes that no row has.
     """
     from scipy.optimize import minimize
 
-    n_classes, n_features = int(codes.max()) + 1, x.shape[1]
-    n_outputs = 1 if n_classes == 2 else n_classes
-    shape = (n_outputs, n_features + 1)
+    n_classes = int(codes.max()) + 1
+    n_outputs = (1 if n_classes == 2 else n_classes) if start is None else len(start.intercept)
+    shape = (n_outputs, x.shape[1] + 1)
+    first = np.zeros(shape)
+    if start is not None:
+        first = np.column_stack([start.coefficients, start.intercept])
     loss = _binary if n_outputs == 1 else _multinomial
 
     def objective(flat: Float64Array) -> tuple[float, Float64Array]:
@@ -58,14 +68,14 @@ def logistic(x: Float32Matrix, codes: NDArray[np.int64], strength: float, max_it
             total += value
             slope[:, :-1] += by_row.T @ rows
             slope[:, -1] += by_row.sum(axis=0)
-        penalised = weights[:, :-1]
+        penalised = weights[:, :-1] - first[:, :-1]
         slope[:, :-1] += strength * penalised
         value = (total + 0.5 * strength * float((penalised**2).sum())) / len(x)
         return value, (slope / len(x)).ravel()
 
     found = minimize(
         objective,
-        np.zeros(shape).ravel(),
+        first.ravel(),
         jac=True,
         method="L-BFGS-B",
         options={

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from raypipe.core.errors import ArtifactError
 from raypipe.core.files import storage_errors, write_json
-from raypipe.training.families.torch_loop import answers, input_scale, target_scale, trained
+from raypipe.training.families.torch_loop import answers, gently, input_scale, target_scale, trained
 from raypipe.training.family import Parameter, Params, Real, Terms, Whole
 from raypipe.training.models import Float32Matrix, Float64Array, Model
 from raypipe.training.race import TrainingSet
@@ -56,6 +56,20 @@ class TorchMlpModel:
     @property
     def architecture(self) -> Architecture:
         return self._architecture
+
+    @property
+    def network(self) -> torch.nn.Module:
+        return self._network
+
+    @property
+    def scale(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The mean of each input, and the reciprocal of its deviation."""
+        return self._mean, self._factor
+
+    def on(self, device: torch.device) -> TorchMlpModel:
+        """Return the model on a device."""
+        mean, factor = (one.to(device) for one in self.scale)
+        return TorchMlpModel(self._architecture, self._network.to(device), mean, factor)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return the weights under `network.`, and the `mean` and `factor` of the inputs."""
@@ -130,6 +144,23 @@ class TorchMlpFamily:
         model = TorchMlpModel(architecture, network, *scale)
         for rung in trained(network, architecture, scale, data, params, terms.n_rungs):
             yield rung, model
+
+    def cannot_continue(self) -> str | None:
+        return None
+
+    def train_on(
+        self, model: Model, params: Params, data: TrainingSet, terms: Terms, /
+    ) -> Iterator[tuple[int, Model]]:
+        """Train the network on, with the standardisation that it has."""
+        import torch
+
+        assert isinstance(model, TorchMlpModel)
+        torch.set_num_threads(terms.n_threads)
+        torch.manual_seed(terms.seed)
+        found = model.on(torch.device("cuda" if terms.gpu else "cpu"))
+        network, scale = found.network, found.scale
+        for rung in trained(network, found.architecture, scale, data, gently(params), terms.n_rungs):
+            yield rung, found
 
 
 def _architecture(params: Params, data: TrainingSet) -> Architecture:

@@ -39,6 +39,10 @@ class XgboostModel:
         booster.set_param({"device": "cpu", "nthread": 1})
         return XgboostModel(booster)
 
+    @property
+    def booster(self) -> xgboost.Booster:
+        return self._booster
+
     def predict(self, features: Float32Matrix) -> Float64Array:
         check_width(features, self._booster.num_features())
         if len(features) == 0:
@@ -109,6 +113,28 @@ class XgboostFamily:
             for tree in range(n_trees, until):
                 booster.update(rows, tree)
             n_trees = until
+            yield rung, XgboostModel(booster)
+
+    def cannot_continue(self) -> str | None:
+        return None
+
+    def train_on(
+        self, model: Model, params: Params, data: TrainingSet, terms: Terms, /
+    ) -> Iterator[tuple[int, Model]]:
+        """Add trees to those of the model: a quarter as many as a training from nothing has."""
+        import xgboost
+
+        assert isinstance(model, XgboostModel)
+        booster = model.booster
+        settings = {"seed": terms.seed, "nthread": terms.n_threads, "device": "cuda" if terms.gpu else "cpu"}
+        booster.set_param({**_learner(params, data.task), **settings})
+        rows = xgboost.QuantileDMatrix(data.x_train, data.y_train, nthread=terms.n_threads)
+        before, n_more, n_done = booster.num_boosted_rounds(), max(1, int(params["n_trees"]) // 4), 0
+        for rung in range(1, terms.n_rungs + 1):
+            until = -(-n_more * rung // terms.n_rungs)
+            for tree in range(n_done, until):
+                booster.update(rows, before + tree)
+            n_done = until
             yield rung, XgboostModel(booster)
 
 

@@ -15,6 +15,7 @@ from ray import tune
 from raypipe.core.background import in_background
 from raypipe.training.config import TrainingSettings
 from raypipe.training.family import Family, ParamValue, Terms
+from raypipe.training.models import load_model
 from raypipe.training.race import TrainingSet
 from raypipe.training.search import N_RUNGS, chosen
 from raypipe.training.trial import RungReport, run_trial
@@ -50,7 +51,9 @@ def _run_trial(
     name, params = chosen(config)
     family = families[name]
     terms = Terms(N_RUNGS if family.in_parts else 1, seed, n_threads, gpu)
-    run_trial(family, params, data, terms, timer=time.perf_counter, report=_report)
+    from_ = None if data.recipe is None else data.recipe.start
+    start = None if from_ is None else load_model(from_.folder, from_.format)
+    run_trial(family, params, data, terms, timer=time.perf_counter, report=_report, start=start)
 
 
 def _report(report: RungReport) -> None:

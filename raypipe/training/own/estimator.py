@@ -69,16 +69,37 @@ class EstimatorFamily:
         _set_everywhere(estimator, "n_jobs", terms.n_threads, where_unset=False)
         told = self._description(data)
         with threadpool_limits(limits=terms.n_threads):
-            rows: Any = data.x_train
-            if told.feature_names is not None:
-                import pandas as pd
-
-                rows = pd.DataFrame(rows, columns=list(told.feature_names), copy=True)
-            fitted = estimator.fit(rows, data.y_train)
+            fitted = estimator.fit(_rows(told, data), data.y_train)
         # Some return nothing, and some another object.
         fitted = estimator if fitted is None else fitted
         _set_everywhere(fitted, "n_jobs", 1, where_unset=False)
         yield 1, self._model(told, fitted)
+
+    def cannot_continue(self) -> str | None:
+        first = {one.name: one.default for one in self.settings.space()}
+        made = built(self.name, self.settings, first, self.code_folder)
+        if hasattr(made, "partial_fit") or _warm(made):
+            return None
+        return f"{self.settings.path} has neither partial_fit nor warm_start"
+
+    def train_on(
+        self, model: Model, _: Params, data: TrainingSet, terms: Terms, /
+    ) -> Iterator[tuple[int, Model]]:
+        """Let it learn the rows beside what it knows: by `partial_fit`, or by `fit` with `warm_start`."""
+        from threadpoolctl import threadpool_limits
+
+        assert isinstance(model, EstimatorModel)
+        fitted, rows = model.fitted, _rows(model.told, data)
+        with threadpool_limits(limits=terms.n_threads):
+            if hasattr(fitted, "partial_fit"):
+                fitted.partial_fit(rows, data.y_train)
+            else:
+                fitted.set_params(warm_start=True)
+                if "n_estimators" in fitted.get_params():
+                    n = int(fitted.get_params()["n_estimators"])
+                    fitted.set_params(n_estimators=n + max(1, n // 4))
+                fitted.fit(rows, data.y_train)
+        yield 1, model
 
     def check(self, task: Task) -> None:
         """Raise ConfigError where the path names nothing that can be trained for a task."""
@@ -116,6 +137,19 @@ class EstimatorFamily:
         if type(fitted).__module__.partition(".")[0] == "xgboost" and self.settings.saver is None:
             return _of_xgboost(self.name, told, fitted)
         return EstimatorModel(told, fitted, keeper_of(self.name, self.settings, fitted, self.key))
+
+
+def _rows(told: OwnDescription, data: TrainingSet) -> Any:
+    """Return the training rows as the object takes them."""
+    if told.feature_names is None:
+        return data.x_train
+    import pandas as pd
+
+    return pd.DataFrame(data.x_train, columns=list(told.feature_names), copy=True)
+
+
+def _warm(estimator: Any) -> bool:
+    return hasattr(estimator, "get_params") and "warm_start" in estimator.get_params(deep=False)
 
 
 def load_estimator(folder: Path, format: str) -> EstimatorModel:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from raypipe.core.imports import loaded, modules_digest
 from raypipe.training.families.torch_loop import (
     LOOP_PARAMETERS,
     answers,
+    gently,
     input_scale,
     target_scale,
     trained,
@@ -43,6 +44,16 @@ class NetworkModel:
     factor: torch.Tensor
 
     format = "network-safetensors"
+
+    @property
+    def scale(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The mean of each input, and the reciprocal of its deviation."""
+        return self.mean, self.factor
+
+    def on(self, device: torch.device) -> NetworkModel:
+        """Return the model on a device."""
+        mean, factor = (one.to(device) for one in self.scale)
+        return replace(self, network=self.network.to(device), mean=mean, factor=factor)
 
     def predict(self, features: Float32Matrix) -> Float64Array:
         limit = math.inf if self.told.max_input is None else self.told.max_input
@@ -108,6 +119,23 @@ class NetworkFamily:
         model = NetworkModel(told, network.to(device), *scale)
         for rung in trained(network, told, scale, data, loop, terms.n_rungs):
             yield rung, model
+
+    def cannot_continue(self) -> str | None:
+        return None
+
+    def train_on(
+        self, model: Model, params: Params, data: TrainingSet, terms: Terms, /
+    ) -> Iterator[tuple[int, Model]]:
+        """Train the network on, with the standardisation that it has."""
+        import torch
+
+        assert isinstance(model, NetworkModel)
+        torch.set_num_threads(terms.n_threads)
+        torch.manual_seed(terms.seed)
+        found = model.on(torch.device("cuda" if terms.gpu else "cpu"))
+        _, loop = self._parted(params)
+        for rung in trained(found.network, found.told, found.scale, data, gently(loop), terms.n_rungs):
+            yield rung, found
 
     def check(self, task: Task) -> None:
         """Raise ConfigError where the path names no network that answers for a task."""

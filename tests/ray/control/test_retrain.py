@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
+from xgboost import Booster
 
 from raypipe.api.reproduce import reproduce
 from raypipe.config.load import parse_config
@@ -237,3 +238,20 @@ def test_an_earlier_champion_is_judged_on_rows_that_are_new_to_both(retrained: R
     compared = loop.compare(version, judging)
     assert (compared.challenger, compared.champion, compared.n_rows) == ("v1", champion, 500)
     assert compared.gain is not None and compared.gain > 0, "the concept of the history is back"
+
+
+def test_training_goes_on_from_the_champion_on_the_rows_that_are_new_to_it(retrained: Retrained) -> None:
+    loop = retrained.loop
+    champion = loop.registry.alias("credit", "champion") or ""
+    place = loop.config.folder.model(champion)
+    outcome, prepared = loop.retrain("credit-retrain-10", "continue")
+    assert prepared.note == "" and prepared.recipe is not None and prepared.recipe.start is not None
+    assert (prepared.recipe.start.version, outcome.leaderboard.best.family) == (champion, "xgboost")
+    assert prepared.transform.to_json() == read_transform(place).to_json()
+    assert set(keys(retrained.live)).isdisjoint(keys(prepared.split.train)), "the champion has learned these"
+    made = loop.config.folder.model(outcome.version.version)
+    before, after = (
+        Booster(model_file=one / "model" / "model.ubj").num_boosted_rounds() for one in (place, made)
+    )
+    assert after > before
+    assert loop.compare(outcome.version, prepared).challenger_error == ""
