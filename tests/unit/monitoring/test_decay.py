@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks.decay import FRESH, played
 from raypipe.monitoring.decay import Decay, decay
 from raypipe.stats.course import Course
 
@@ -100,3 +101,13 @@ def test_a_stream_without_drift_stays_silent() -> None:
             found = found.after(100).with_more(window, 100, float(random.binomial(100, AT_RELEASE)))
             asked += window % 10 == 9 and measured(found).at_stake > 0
     assert asked == 0
+
+
+def test_its_benchmark_asks_after_a_change_and_not_without_one() -> None:
+    def changed(row: int, fitted: int) -> float:
+        return FRESH if (row < 4_000) == (fitted < 4_000) else 0.5
+
+    assert played(lambda *_: FRESH, 6_000, 0).n_fits == 0
+    mine, never = played(changed, 8_000, 0), played(changed, 8_000, 0, every=8_000)
+    assert (mine.n_fits, never.n_fits) == (1, 0)
+    assert mine.cost < never.cost / 3
