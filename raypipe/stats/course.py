@@ -8,9 +8,7 @@ it stands.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 from raypipe.core.errors import SchemaError
 from raypipe.core.ids import Json
@@ -55,7 +53,7 @@ class Course:
     def after(self, n_rows: int) -> Course:
         """Return the course after one more window, of whose rows no loss is known yet."""
         first = self.blocks[-1].first + self.blocks[-1].n_windows if self.blocks else 0
-        return Course(tuple(_merged((*self.blocks, Block(first, 1, n_rows)))))
+        return Course(_merged([*self.blocks, Block(first, 1, n_rows)]))
 
     def with_more(self, window: int, n_known: int, total: float) -> Course:
         """Return the course with so many more losses known of the rows of a window, of that sum."""
@@ -81,13 +79,14 @@ class Course:
         return cls(tuple(map(_block, value)))
 
 
-def _merged(blocks: tuple[Block, ...]) -> Iterator[Block]:
-    """Yield the blocks with the two oldest of each length that has too many put together."""
-    lengths = [block.n_windows for block in blocks]
-    for at, (one, other) in enumerate(pairwise(blocks)):
-        if one.n_windows == other.n_windows and lengths.count(one.n_windows) > N_EACH:
-            return (yield from _merged((*blocks[:at], one + other, *blocks[at + 2 :])))
-    yield from blocks
+def _merged(blocks: list[Block]) -> tuple[Block, ...]:
+    """Return the blocks with the two oldest of each length that has too many put together."""
+    length = 1
+    while sum(block.n_windows == length for block in blocks) > N_EACH:
+        at = next(place for place, block in enumerate(blocks) if block.n_windows == length)
+        blocks[at : at + 2] = [blocks[at] + blocks[at + 1]]
+        length *= 2
+    return tuple(blocks)
 
 
 def _block(value: Json) -> Block:

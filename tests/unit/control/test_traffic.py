@@ -103,12 +103,15 @@ def test_a_healthy_version_and_one_that_does_harm_on_drifted_inputs(
     late = NOON + timedelta(minutes=10)
     healthy = traffic.measure("v1", late)
     assert healthy is not None and healthy.harm is None and healthy.drifted == ()
+    assert healthy.decay is not None and (healthy.decay.n_rows, healthy.decay.at_stake) == (1_000, 0.0)
     assert traffic.measure("v1", late) is None, "nothing has come, and nothing ripens"
     capture(folder, 1_000, 600, wrong_ratio=0.4, shift=1.0)
     harmed = traffic.measure("v1", late)
     assert harmed is not None and harmed.drifted == ("amount",)
     assert harmed.harm is not None
     assert (harmed.harm.at_release, harmed.harm.n_labels, harmed.harm.slices) == (0.1, 1_600, ())
+    assert harmed.decay is not None and harmed.decay.n_since == 600
+    assert 200 < harmed.decay.marginal < 300, "the 1,000 before would have lost 0.3 more each"
     report = read_window(folder)
     assert report is not None and scored(report) == harmed
     assert report.signals is not None and report.signals.estimated is not None
