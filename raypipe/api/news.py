@@ -64,11 +64,13 @@ def told(fact: Fact) -> str | None:
     """Return what a person is told of a fact, None for what is no news."""
     match fact:
         case RetrainDecided():
-            return f"{fact.decision} is decided: {fact.trigger}"
+            what = "" if fact.action == "retrain" else f", {fact.action}"
+            return f"{fact.decision} is decided: {fact.trigger}{what}"
         case RetrainSubmitted():
             return f"{fact.decision} runs as a Ray job"
         case RetrainSucceeded():
-            return f"{fact.decision} made {fact.version}: {fact.family}, {fact.cost_cpu_s} CPU seconds"
+            why = f"; {fact.note}" if fact.note else ""
+            return f"{fact.decision} made {fact.version}: {fact.family}, {fact.cost_cpu_s} CPU seconds{why}"
         case RetrainFailed():
             return f"{fact.decision} failed: {fact.reason}"
         case GateJudged():

@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from raypipe.runtime.job import gpu_s
+from raypipe.config.load import parse_config
+from raypipe.config.yaml_text import Plain
+from raypipe.control.events import ControllerStarted, Evidence, RetrainDecided
+from raypipe.control.ledger import record
+from raypipe.control.outcome import read_result
+from raypipe.core.files import write_json
+from raypipe.registry.store import Registry
+from raypipe.runtime.job import gpu_s, main
+from raypipe.testing import FakeClock
+from raypipe.testing.serving import register_tiny_version
 from raypipe.training.kept import RunFolder
 from raypipe.training.race import TrialSummary
 from raypipe.training.standings import Standing
@@ -24,3 +33,24 @@ def test_gpu_seconds_are_those_that_trials_held_failed_ones_too(
     model.mkdir()
     RunFolder(tmp_path).keep_race([Standing(trials[0], "constant-json", model)], trials)
     assert gpu_s(gpus, tmp_path) == took
+
+
+def test_a_job_does_what_was_decided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rollback trains nothing; here there is no version to go back to."""
+    source: dict[str, Plain] = {"name": "files", "format": "csv", "path": "rows/*.csv"}
+    data: dict[str, Plain] = {"sources": [source], "label": "outcome"}
+    config = parse_config({"name": "tiny", "home": "home", "data": data}, tmp_path)
+    config.root.prepare()
+    folder, clock = config.folder, FakeClock()
+    registry = Registry(config.root.registry_url, clock)
+    register_tiny_version(registry, folder)
+    registry.set_alias("tiny", "champion", "v1", reason="the first")
+    write_json(folder.config, config.model_dump(mode="json"))
+    decided = RetrainDecided(clock.now(), "tiny-retrain-1", "hand", Evidence(), "v1", "rollback")
+    for fact in (ControllerStarted(clock.now(), 1, "v1", 1), decided):
+        record(registry, "tiny", fact)
+    monkeypatch.setattr("sys.argv", ["job", str(folder.root), "tiny-retrain-1"])
+    with pytest.raises(SystemExit, match="1"):
+        main()
+    found = read_result(folder, "tiny-retrain-1")
+    assert found is not None and found.error == "no version was the champion of tiny before v1."
