@@ -63,7 +63,7 @@ def approve(
     note: NoteOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Let a challenger that passed its gate become the champion."""
+    """Let a challenger that passed its gate, or whose gate waits for labels, become the champion."""
     _answer(version, config, note, as_json, approved=True)
 
 
