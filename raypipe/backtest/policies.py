@@ -36,17 +36,18 @@ class Never:
 
 @dataclass(frozen=True)
 class Every:
-    """A retrain after so many looks, as a timer would have it."""
+    """A retrain after so many looks, as a timer would have it, the first after `phase`, or a whole period."""
 
     period: int
+    phase: int = 0
 
     @property
     def name(self) -> str:
-        return f"every {self.period}"
+        return f"every {self.period}" + (f" from {self.phase}" if self.phase else "")
 
     def is_due(self, look: int, errors: Sequence[float]) -> bool:
         del errors
-        return look > 0 and look % self.period == 0
+        return look > 0 and look % self.period == self.phase
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,11 @@ def streams(monkeypatch: pytest.MonkeyPatch) -> tuple[ModuleType, Any]:
     return importlib.import_module("benchmarks.streams.table"), recorded
 
 
-def test_fits_are_counted_by_chunks_with_labels(streams: tuple[ModuleType, Any], tmp_path: Path) -> None:
+def test_fits_are_counted_by_chunks_with_labels(
+    streams: tuple[ModuleType, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     table, recorded = streams
+    monkeypatch.setattr(table, "SHIFTED", [one for one in table.SHIFTED if one.period == 2])
     cells = list(table.beside(recorded, [0, 4], tmp_path))
     n_fits = {(one.delay, one.policy): one.n_fits for one in cells}
     assert [n_fits[0, f"every {k}"] for k in (16, 8, 4, 2, 1)] == [2, 3, 5, 9, 17]
@@ -37,8 +40,11 @@ def test_fits_are_counted_by_chunks_with_labels(streams: tuple[ModuleType, Any],
     score = {(one.delay, one.policy): one.score for one in cells}
     assert score[0, "never"] == score[4, "never"] < score[4, "every 1"] < score[0, "every 1"]
     at_once = [one for one in cells if one.delay == 0]
-    between = table.at_equal_fits(at_once, 13)
-    assert between == pytest.approx((score[0, "every 2"] + score[0, "every 1"]) / 2)
+    halves = [one for one in at_once if one.policy.startswith("every 2")]
+    assert [one.policy for one in halves] == ["every 2", "every 2 from 1"]
+    mean = sum(one.score for one in halves) / 2
+    assert table.at_equal_fits(at_once, 9) == pytest.approx(mean)
+    assert table.at_equal_fits(at_once, 13) == pytest.approx((mean + score[0, "every 1"]) / 2)
 
 
 def test_a_fit_learns_from_the_window_and_not_from_what_judges(
@@ -46,7 +52,7 @@ def test_a_fit_learns_from_the_window_and_not_from_what_judges(
 ) -> None:
     table, recorded = streams
     policy = {"triggers": {"new_labels": 240, "harm": "off"}}
-    cell, played = table.loop(recorded, 0, "labels", policy, tmp_path)
+    cell, played = table.loop(recorded, 0, "by labels", policy, tmp_path)
     assert cell.n_fits == 1 + len(played.fits[1:]) > 1
     n_history = recorded.stream(0).n_history
     for fit in played.fits:

@@ -28,7 +28,7 @@ def table(recorded: Recorded) -> Any:
 
 
 def test_the_same_rows_and_seed_give_the_same_table(tmp_path: Path) -> None:
-    recorded = record(tmp_path, n=1_600, changes_at=500, looks=8, every=(3,), naive=(1.25, 5.0))
+    recorded = record(tmp_path, n=1_300, changes_at=400, looks=8, every=(3,), naive=(1.25, 5.0))
     found = table(recorded)
     assert json.dumps(found.to_json()) == json.dumps(table(recorded).to_json())
     by_name = {one.name: one for one in found.policies}
@@ -48,6 +48,7 @@ def test_the_same_rows_and_seed_give_the_same_table(tmp_path: Path) -> None:
 
 def test_a_timer_and_the_naive_trigger_ask_when_they_say() -> None:
     assert [look for look in range(9) if Every(4).is_due(look, ())] == [4, 8]
+    assert [look for look in range(9) if Every(4, 3).is_due(look, ())] == [3, 7]
     errors = [0.1, 0.3, 0.2, 0.24, 0.26]
     due = [n for n in range(len(errors) + 1) if Naive(1.25).is_due(n, errors[:n])]
     assert due == [5]
