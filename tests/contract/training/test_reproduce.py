@@ -247,6 +247,9 @@ def test_settings_of_another_raypipe_are_refused(place: Path) -> None:
         again(tampered(place, "v2", unheard_of=1), "v2")
 
 
-def test_more_threads_are_those_of_the_config(place: Path) -> None:
-    found = again(learn(place, "linear", resources={"cpus": 2}), f"v{len(FAMILIES) + 1}")
-    assert (found.n_threads, found.likeness) == (2, "equal files")
+@pytest.mark.parametrize(
+    "family", ["linear", *(pytest.param(name, marks=pytest.mark.slow) for name in ("xgboost", "torch"))]
+)
+def test_more_threads_are_those_of_the_config(place: Path, family: str) -> None:
+    found = again(learn(place, family, resources={"cpus": 2}), f"v{len(FAMILIES) + 1}")
+    assert (found.family, found.n_threads, found.likeness) == (family, 2, "equal files")
