@@ -14,7 +14,7 @@ import pytest
 from pyarrow import parquet
 from xgboost import Booster
 
-from raypipe.api.reproduce import reproduce
+from raypipe.api.reproduce import N_CAPTURED, reproduce
 from raypipe.config.load import parse_config
 from raypipe.control.events import (
     ControllerStarted,
@@ -187,7 +187,7 @@ def test_both_versions_are_learned_anew_from_what_is_recorded(retrained: Retrain
         found = reproduce(loop.config, loop.registry, version)
         assert (found.likeness, found.differences, found.n_threads) == ("equal files", (), 1)
         # What the log has as answers of v1 no model gave.
-        assert found.captured.n_rows == (N_LIVE if version == "v1" else 0)
+        assert found.captured.n_rows == (N_CAPTURED if version == "v1" else 0)
     assert found.golden.is_equal and found.data_version == data.id
 
 
