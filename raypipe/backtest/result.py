@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,26 +39,22 @@ class Decision:
     family: str
     n_judged: int
     gain: Interval | None
-    """Of the challenger over the champion, on the rows that judged; positive is better."""
+    """Of the challenger; positive is better. Where later rows judged on, that of the first look."""
     ending: str
     reason: str
 
     @classmethod
     def of(cls, receipt: Receipt) -> Decision:
-        gate = receipt.gate
-        found = None if gate is None or gate.gain is None else gate.gain
-        nan = float("nan")
-        gain = (
-            None
-            if found is None
-            else Interval(*(nan if end is None else end for end in (found.value, found.low, found.high)))
-        )
+        looks = [look for look in (receipt.gate, receipt.first_look) if look is not None]
+        found = next((look.gain for look in looks if look.gain is not None), None)
+        ends = () if found is None else (found.value, found.low, found.high)
+        gain = Interval(*(math.nan if end is None else end for end in ends)) if ends else None
         return cls(
             receipt.decided_at,
             receipt.trigger,
             receipt.version,
             receipt.family,
-            0 if gate is None else gate.n_rows,
+            sum(look.n_rows for look in looks),
             gain,
             receipt.ending,
             receipt.reason,

@@ -52,7 +52,6 @@ def play(
     player = Player(stream, learner, config, progress)
     played = [player.loop(config.retraining), *(player.beside(policy) for policy in beside(settings))]
     task = _task(config, stream)
-    delay = settings.label_delay
     return BacktestResult(
         pipeline=config.name,
         data_version="",
@@ -64,7 +63,7 @@ def play(
         n_history=stream.n_history,
         n_rows=stream.rows.num_rows - stream.n_history,
         n_looks=len(stream.ends),
-        label_delay=f"{delay.amount:g} {delay.unit}",
+        label_delay=settings.label_delay.text,
         policies=results(stream, played, task, config.training.seed, _prices(config, learner.first())),
     )
 

@@ -40,6 +40,19 @@ class Delay:
             return cls(amount * _SECONDS[unit], "s")
         return cls(amount, "looks" if unit == "looks" else "rows")
 
+    @property
+    def text(self) -> str:
+        """The delay as a person says it.
+
+        >>> Delay(604_800, "s").text
+        '7 d'
+        """
+        if self.unit != "s":
+            return f"{self.amount:g} {self.unit}"
+        fits = [name for name, seconds in _SECONDS.items() if self.amount % seconds == 0]
+        unit = fits[-1] if fits and self.amount else "s"
+        return f"{self.amount / _SECONDS[unit]:g} {unit}"
+
 
 @dataclass(frozen=True)
 class BacktestSettings:

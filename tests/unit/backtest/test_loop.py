@@ -15,6 +15,7 @@ from raypipe.backtest.learner import Fit
 from raypipe.backtest.loop import RecordedLoop
 from raypipe.backtest.play import Played
 from raypipe.backtest.policies import Never
+from raypipe.backtest.result import Decision
 from raypipe.backtest.settings import Delay
 from raypipe.control.actions import Action, JudgeChallenger, Promote, SubmitRetrain
 from raypipe.control.events import (
@@ -30,8 +31,10 @@ from raypipe.control.events import (
     RetrainSucceeded,
     Ticked,
 )
+from raypipe.control.receipts import receipts
 from raypipe.control.state import State
 from raypipe.control.step import step
+from raypipe.stats.intervals import Interval
 from raypipe.training.models import Float32Matrix, Float64Array
 from tests.unit.backtest.recorded import Recorded, record
 
@@ -199,6 +202,11 @@ def test_rows_that_come_after_an_inconclusive_first_look_go_on_to_judge(tmp_path
         verdict = judged[fact.decision]
         assert verdict.at > fact.at
         assert 0 < verdict.n_rows <= 300
+    told = {one.decision: Decision.of(one) for one in receipts(loop.facts, "small")}
+    first = went_on[0]
+    assert told[first.decision].n_judged == first.n_rows + judged[first.decision].n_rows
+    assert first.gain is not None
+    assert told[first.decision].gain == Interval(first.gain.value, first.gain.low, first.gain.high)
 
 
 def _the_other_way_round(fit: Fit) -> Fit:

@@ -28,7 +28,7 @@ from tests.unit.backtest.recorded import START, rows
     ],
 )
 def test_a_delay_is_read_from_text(text: str, delay: Delay) -> None:
-    assert Delay.read(text) == delay
+    assert Delay.read(text) == delay == Delay.read(delay.text)
 
 
 @pytest.mark.parametrize("text", ["", "late", "-1 rows", "3 weeks", "nan s"])
