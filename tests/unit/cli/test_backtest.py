@@ -51,7 +51,7 @@ def test_it_prices_the_policy_beside_others_and_registers_nothing(
     assert "<svg" in page.read_text()
     registry = Registry(f"sqlite:///{tmp_path / 'home' / 'registry.db'}", FakeClock())
     assert registry.model_versions("small") == ()
-    header = command("backtest", str(config), *options).text.splitlines()[2]
+    header = command("backtest", str(config), "--looks", "2", "--every", "1").text.splitlines()[2]
     assert header.split() == "policy fits released accuracy better than never CPU s cost".split()  # noqa: SIM905
 
 
