@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 from benchmarks.kills.place import Place, course_of
-from raypipe.control.controller import JobState
 from raypipe.control.outcome import Retrained, read_result, write_result
+from raypipe.control.ports import JobState
 from raypipe.data.locks import try_lock
 from raypipe.training.compare import Comparison
 

@@ -14,10 +14,11 @@ from benchmarks.kills.job import ProcessJobs
 from benchmarks.kills.place import NAME, SETTINGS, Place, course_of
 from raypipe.control.actions import SetCanary
 from raypipe.control.alerting import LogAndWebhook
-from raypipe.control.controller import Controller, Ports
+from raypipe.control.controller import Controller
 from raypipe.control.endpoint import canary_of
 from raypipe.control.events import Quality, WindowScored
 from raypipe.control.people import read_state
+from raypipe.control.ports import Ports
 from raypipe.control.rollout_evidence import Baseline, CanaryEvidence, RolloutEvidence, ShadowEvidence
 from raypipe.control.state import Canarying
 from raypipe.core.clock import SystemClock, read_uptime

@@ -12,11 +12,12 @@ from raypipe.backtest.learner import Fit, Learner
 from raypipe.backtest.ledger import MemoryLedger
 from raypipe.backtest.stream import Stream
 from raypipe.backtest.traffic import RecordedTraffic
-from raypipe.control.controller import Controller, JobState, Ports
+from raypipe.control.controller import Controller
 from raypipe.control.events import Evidence, Fact
 from raypipe.control.gate_evidence import GateEvidence
 from raypipe.control.ledger import action_of, read_facts
 from raypipe.control.outcome import Retrained
+from raypipe.control.ports import JobState, Ports
 from raypipe.core.errors import DataError, RaypipeError, UnknownVersion
 from raypipe.policy.config import AlertSettings, RetrainingSettings
 from raypipe.policy.rollout import RolloutSettings

@@ -21,13 +21,14 @@ from raypipe.config.settings import Config
 from raypipe.control.actions import SetCanary
 from raypipe.control.alerting import LogAndWebhook
 from raypipe.control.capture_watch import CaptureWatch, capture_of
-from raypipe.control.controller import Controller, JobState, Ports
+from raypipe.control.controller import Controller
 from raypipe.control.endpoint import EndpointCanaries, EndpointReleases, approval_link
 from raypipe.control.gate_evidence import GateEvidence
 from raypipe.control.gate_watch import GateWatch, read_gate_evidence
 from raypipe.control.metrics import PipelineSamples
 from raypipe.control.nearness import OutlookFile, trigger_samples
 from raypipe.control.outcome import Retrained, read_result
+from raypipe.control.ports import JobState, Ports
 from raypipe.control.rollout_evidence import RolloutEvidence
 from raypipe.control.rollout_watch import RolloutWatch, read_evidence
 from raypipe.control.state import State

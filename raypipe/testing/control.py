@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from raypipe.control.actions import SetCanary
-from raypipe.control.controller import Controller, JobState, Ports
+from raypipe.control.controller import Controller
 from raypipe.control.events import AlertRaised, Evidence, Fact, Quality, WindowScored
 from raypipe.control.gate_evidence import GateEvidence
 from raypipe.control.ledger import read_facts
 from raypipe.control.outcome import Retrained
+from raypipe.control.ports import JobState, Ports
 from raypipe.control.receipts import Receipt, receipts
 from raypipe.control.rollout_evidence import RolloutEvidence
 from raypipe.core.errors import RaypipeError

@@ -22,10 +22,11 @@ from typer.testing import CliRunner
 
 from raypipe.cli.main import app
 from raypipe.config.load import load_config
-from raypipe.control.controller import Controller, JobState, Ports
+from raypipe.control.controller import Controller
 from raypipe.control.events import Evidence, WindowScored
 from raypipe.control.outcome import Retrained, read_result, write_result
 from raypipe.control.people import request_retrain
+from raypipe.control.ports import JobState, Ports
 from raypipe.control.state import Watching
 from raypipe.core.home import PipelineHome
 from raypipe.data.captured import LabelRecord, PredictionRecord, encode

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from raypipe.config.settings import Config
-from raypipe.control.controller import Controller, Ports
+from raypipe.control.controller import Controller
 from raypipe.control.events import Evidence, WindowScored
 from raypipe.control.gate_evidence import GateEvidence
 from raypipe.control.gate_watch import GateWatch, read_gate_evidence
 from raypipe.control.ledger import read_facts
 from raypipe.control.outcome import Retrained, read_result, write_result
 from raypipe.control.people import request_retrain
+from raypipe.control.ports import Ports
 from raypipe.control.receipts import Receipt, receipts
 from raypipe.core.errors import RaypipeError
 from raypipe.data.captured import LabelRecord, PredictionRecord, encode

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 
 from raypipe.control.actions import SetCanary
-from raypipe.control.controller import Controller, Ports
+from raypipe.control.controller import Controller
 from raypipe.control.endpoint import canary_of
 from raypipe.control.events import Evidence, WindowScored
 from raypipe.control.ledger import read_facts
 from raypipe.control.outcome import Retrained
 from raypipe.control.people import request_retrain
+from raypipe.control.ports import Ports
 from raypipe.control.receipts import Receipt, receipts, render
 from raypipe.control.rollout_evidence import RolloutEvidence
 from raypipe.control.rollout_watch import RolloutWatch, read_evidence

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from raypipe.control.controller import Controller, JobState
+from raypipe.control.controller import Controller
 from raypipe.control.events import (
     AlertRaised,
     AlertSent,
@@ -22,6 +22,7 @@ from raypipe.control.events import (
 from raypipe.control.ledger import fold_facts, record
 from raypipe.control.outcome import Retrained
 from raypipe.control.people import answer, request_retrain
+from raypipe.control.ports import JobState
 from raypipe.control.state import AwaitingApproval, Watching
 from raypipe.core.errors import (
     ClusterError,

@@ -18,12 +18,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from raypipe.control.clock_events import ClockJumped
-from raypipe.control.controller import Controller, JobState
+from raypipe.control.controller import Controller
 from raypipe.control.events import AlertSent, ControllerStarted, kind_of
 from raypipe.control.gate_evidence import GateEvidence
 from raypipe.control.ledger import action_of, fold_facts
 from raypipe.control.outcome import Retrained
 from raypipe.control.people import answer, read_state
+from raypipe.control.ports import JobState
 from raypipe.control.receipts import Ending
 from raypipe.control.rollout_evidence import Baseline, CanaryEvidence, RolloutEvidence, ShadowEvidence
 from raypipe.control.state import AwaitingApproval, Canarying, Watching
