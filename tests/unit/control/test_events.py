@@ -25,13 +25,16 @@ from raypipe.control.events import (
     kind_of,
     to_json,
 )
+from raypipe.control.expected_cost import ExpectedCost
 from raypipe.control.rollout_events import CanaryStepped
 from raypipe.core.errors import RegistryError
 from raypipe.core.ids import canonical_json
+from raypipe.monitoring.decay import Decay
 
 AT = datetime(2026, 1, 1, 12, 30, 15, 123456, tzinfo=UTC)
 
 _FLOATS = st.floats(allow_nan=True, allow_infinity=True)
+_FINITE = st.floats(allow_nan=False, allow_infinity=False)
 _TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
 _OF_ITS_OWN: dict[type[Event], dict[str, st.SearchStrategy[object]]] = {
     RetrainSucceeded: {
@@ -39,6 +42,20 @@ _OF_ITS_OWN: dict[type[Event], dict[str, st.SearchStrategy[object]]] = {
     },
     CanaryStepped: {"weight": st.floats(0.01, 0.99)},
 }
+# A decay is of losses in [0, 1], and prices are finite.
+st.register_type_strategy(
+    Decay,
+    st.builds(
+        Decay,
+        at_release=_FINITE,
+        excess=_FINITE,
+        loss_since=_FINITE,
+        loss_before=st.none() | _FINITE,
+        marginal=_FINITE,
+        regret=_FINITE,
+    ),
+)
+st.register_type_strategy(ExpectedCost, st.builds(ExpectedCost, loss=_FINITE, retrain=_FINITE))
 _EVENTS: st.SearchStrategy[Event] = st.one_of(
     *(
         st.builds(event, at=st.datetimes(timezones=st.just(UTC)), **_OF_ITS_OWN.get(event, {}))
