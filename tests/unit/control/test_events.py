@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raypipe.control.clock_events import ClockJumped
 from raypipe.control.events import (
     EVENTS,
     Event,
@@ -41,6 +42,7 @@ _OF_ITS_OWN: dict[type[Event], dict[str, st.SearchStrategy[object]]] = {
         "params": st.dictionaries(_TEXT, st.integers(0, 9) | _TEXT | st.booleans() | st.none())
     },
     CanaryStepped: {"weight": st.floats(0.01, 0.99)},
+    ClockJumped: {"by_s": _FINITE, "uptime_s": _FINITE},
 }
 # A decay is of losses in [0, 1], and prices are finite.
 st.register_type_strategy(
