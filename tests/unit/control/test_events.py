@@ -17,6 +17,7 @@ from raypipe.control.events import (
     Gain,
     GateJudged,
     GateScored,
+    Harm,
     Quality,
     RetrainDecided,
     RetrainSucceeded,
@@ -44,7 +45,8 @@ _OF_ITS_OWN: dict[type[Event], dict[str, st.SearchStrategy[object]]] = {
     CanaryStepped: {"weight": st.floats(0.01, 0.99)},
     ClockJumped: {"by_s": _FINITE, "uptime_s": _FINITE},
 }
-# A decay is of losses in [0, 1], and prices are finite.
+# Levels of harm and of a decay are mean losses in [0, 1], and prices are finite.
+st.register_type_strategy(Harm, st.builds(Harm, at_release=_FINITE, bound=_FINITE))
 st.register_type_strategy(
     Decay,
     st.builds(
