@@ -49,7 +49,7 @@ class Ending:
     def settle(self, controller: int) -> None:
         self._place.releases(controller).settle()
 
-    def watch(self, decision: str, version: str, champion: str | None) -> None:  # noqa: ARG002
+    def watch(self, decision: str, version: str, champion: str | None) -> None:  # noqa: ARG002 - the port's names
         (self._watched / decision).touch()
 
     def evidence(self, decision: str) -> RolloutEvidence | None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
 import shlex
 import sys
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +21,19 @@ from raypipe.control.capture_watch import CaptureWatch, capture_of
 from raypipe.control.controller import Controller
 from raypipe.control.endpoint import EndpointCanaries, EndpointReleases, approval_link
 from raypipe.control.gate_evidence import GateEvidence
-from raypipe.control.gate_watch import GateWatch, read_gate_evidence
+from raypipe.control.gate_watch import read_gate_evidence
+from raypipe.control.loops import ControllerLoop, GateLoop, MeasuringLoop, RolloutLoop
 from raypipe.control.metrics import PipelineSamples
 from raypipe.control.nearness import OutlookFile, trigger_samples
 from raypipe.control.outcome import Retrained, read_result
 from raypipe.control.ports import JobState, Ports
 from raypipe.control.rollout_evidence import RolloutEvidence
-from raypipe.control.rollout_watch import RolloutWatch, read_evidence
+from raypipe.control.rollout_watch import read_evidence
 from raypipe.control.state import State
 from raypipe.control.traffic import CapturedTraffic
 from raypipe.core.background import in_background
 from raypipe.core.clock import SystemClock, read_uptime
-from raypipe.core.errors import ClusterError, StaleEpoch
+from raypipe.core.errors import ClusterError
 from raypipe.core.files import write_json
 from raypipe.core.home import PipelineHome
 from raypipe.core.steady import SteadyClock
@@ -121,12 +119,12 @@ class EndpointRollout:
     def watch(self, decision: str, version: str, champion: str | None) -> None:
         """See that an actor measures; raises ClusterError where Ray has no room for it."""
         if champion is not None:
-            _measured(RolloutActor, rollout_name(decision), self._config, decision, version, champion)
+            _measured(RolloutLoop, rollout_name(decision), self._config, decision, version, champion)
 
     def watch_gate(self, decision: str, version: str, champion: str | None) -> None:
         """See that an actor scores both; raises ClusterError where Ray has no room for it."""
         if champion is not None:
-            _measured(GateActor, gate_name(decision), self._config, decision, version, champion)
+            _measured(GateLoop, gate_name(decision), self._config, decision, version, champion)
 
     def end_gate(self, decision: str) -> None:
         """End that actor; there may be none."""
@@ -149,115 +147,6 @@ class EndpointRollout:
         self._canaries.withdraw(controller)
         _end(rollout_name(decision))
         _end(gate_name(decision))
-
-
-class _Looking:
-    """Looks again and again, in a thread of its own, until its process is killed."""
-
-    def __init__(self, watch: RolloutWatch | GateWatch, interval_s: float) -> None:
-        self._watch = watch
-        self._interval_s = interval_s
-        threading.Thread(target=self._run, name="raypipe-measuring", daemon=True).start()
-
-    def pid(self) -> int:
-        """Return the process that measures."""
-        return os.getpid()
-
-    def _run(self) -> None:
-        while True:
-            try:
-                self._watch.look()
-            except Exception as error:  # noqa: BLE001 - the next look may succeed; nothing goes on without
-                _log.warning("a challenger was not measured: %s: %s", type(error).__name__, error)
-            time.sleep(self._interval_s)
-
-
-class RolloutActor(_Looking):
-    """Measures one rollout, again and again, until it is killed."""
-
-    def __init__(self, config_file: str, decision: str, version: str, champion: str) -> None:
-        in_background()
-        config = Config.model_validate_json(Path(config_file).read_bytes())
-        clock = SystemClock()
-        watch = RolloutWatch(
-            config.folder,
-            Registry(config.root.registry_url, clock),
-            config.retraining.rollout,
-            clock,
-            decision=decision,
-            version=version,
-            champion=champion,
-        )
-        super().__init__(watch, config.retraining.tick_s)
-
-
-class GateActor(_Looking):
-    """Scores challenger and champion on rows that are labelled now, again and again, until it is killed."""
-
-    def __init__(self, config_file: str, decision: str, version: str, champion: str) -> None:
-        in_background()
-        config = Config.model_validate_json(Path(config_file).read_bytes())
-        clock = SystemClock()
-        registry = Registry(config.root.registry_url, clock)
-        watch = GateWatch(config, registry, clock, decision=decision, version=version, champion=champion)
-        super().__init__(watch, config.retraining.tick_s)
-
-
-@dataclass(frozen=True)
-class ControllerStatus:
-    """How a controller is: its phase, its epoch, and what its last look failed with."""
-
-    phase: str
-    epoch: int
-    n_ticks: int
-    problem: str | None
-
-
-class ControllerLoop:
-    """Calls a controller's `tick` in a thread of its own, until another controller takes over."""
-
-    def __init__(
-        self, controller: Controller, interval_s: float, show: Callable[[State], None] | None = None
-    ) -> None:
-        self._controller = controller
-        self._interval_s = interval_s
-        self._show = show
-        self._n_ticks = 0
-        self._problem: str | None = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="raypipe-controller", daemon=True)
-
-    def start(self) -> None:
-        """Take over and begin to look."""
-        self._thread.start()
-
-    def status(self) -> ControllerStatus:
-        """Return how it goes."""
-        state = self._controller.state
-        return ControllerStatus(type(state.phase).__name__, state.controller, self._n_ticks, self._problem)
-
-    def stop(self) -> None:
-        """End the thread after its tick."""
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        started = False
-        while not self._stop.wait(self._interval_s):
-            try:
-                self._controller.tick() if started else self._controller.start()
-                started = True
-                if self._show is not None:
-                    self._show(self._controller.state)
-                self._problem = None
-            except StaleEpoch as error:
-                self._problem = str(error)
-                _log.warning("%s", error)
-                return
-            except Exception as error:  # noqa: BLE001 - the loop outlives any one look; status() says why
-                self._problem = f"{type(error).__name__}: {error}"
-                _log.warning("the controller's look failed: %s", self._problem)
-            self._n_ticks += 1
 
 
 class _ControllerActor(ControllerLoop):
@@ -324,7 +213,7 @@ def gate_name(decision: str) -> str:
     return f"raypipe-gate-{decision}"
 
 
-def _measured(kind: type[_Looking], name: str, config: Config, *about: str) -> None:
+def _measured(kind: type[MeasuringLoop], name: str, config: Config, *about: str) -> None:
     """See that an actor measures, under a name; raises ClusterError where Ray has no room for it."""
     if _found(name) is not None:
         return

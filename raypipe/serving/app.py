@@ -21,10 +21,11 @@ from raypipe.serving.bodies import Bodies, Disconnected, Held, Message, Receive
 from raypipe.serving.decision_link import ROUTE, Decisions
 from raypipe.serving.endpoint import Asked, Endpoint, Keyed, Question
 from raypipe.serving.gathering import MAX_TOGETHER, Gathering
+from raypipe.serving.guards import Guards
 from raypipe.serving.open_inference.protocol import OpenInference, in_protocol
 from raypipe.serving.open_inference.routes import PATHS, is_protocol, route_of
 from raypipe.serving.open_inference.statistics import Timed
-from raypipe.serving.operator import Operator, status_of
+from raypipe.serving.operator import Operator
 from raypipe.serving.reply import Reply
 from raypipe.serving.room import Room
 from raypipe.serving.token import Guard
@@ -98,7 +99,7 @@ class EndpointApp:
         self._releases = {"promote": operator.promote, "rollback": operator.rollback}
         self._decisions = operator.decisions
         self._protocol = OpenInference(endpoint)
-        self._guards = _guards(operator.guard, users)
+        self._guards = Guards(operator.guard, users, endpoint.refuse)
         self._gets = {
             "status": endpoint.status,
             "health": endpoint.health,
@@ -133,7 +134,7 @@ class EndpointApp:
 
     def stopped(self, route: str, authorization: bytes | None) -> Reply | None:
         """Return the refusal of whoever may not ask what a route answers; None where they may."""
-        return self._stopped(route, {} if authorization is None else {b"authorization": authorization})
+        return self._guards.stopped(route, {} if authorization is None else {b"authorization": authorization})
 
     def holding(self, n_bytes: int) -> AbstractContextManager[Reply | None]:
         """Hold a body for as long as it takes to answer it, or give the refusal of one too many."""
@@ -194,7 +195,7 @@ class EndpointApp:
             if method not in ("GET", "HEAD"):
                 return self._wrong_method(method, b"GET, HEAD")
             headers = dict(scope["headers"])
-            return self._stopped(route, headers) or self._get(route, headers)
+            return self._guards.stopped(route, headers) or self._get(route, headers)
         if route == ROUTE and self._decisions is not None:
             return await self._decide(scope, receive, self._decisions)
         known_routes = (*self._posts, *self._releases, *self._gets, "docs", "v2")
@@ -212,7 +213,7 @@ class EndpointApp:
         if method not in route.methods:
             return self._wrong_method(method, ", ".join(route.methods).encode())
         if method != "POST":
-            return self._stopped(route.guarded_like, headers) or self._protocol.describe(route)
+            return self._guards.stopped(route.guarded_like, headers) or self._protocol.describe(route)
 
         async def answer(body: bytes) -> Reply:
             if route.kind == "infer":
@@ -229,22 +230,6 @@ class EndpointApp:
         inference = read(body)
         reply = await self._answered(inference, 1 + len(body) // BYTES_AN_OBJECT)
         return self._protocol.counted(inference.timed, reply)
-
-    def _stopped(self, route: str, headers: dict[bytes, bytes]) -> Reply | None:
-        """Return the refusal of whoever may not, before anything of a body is read."""
-        guard = self._guards.get(route)
-        if guard is None:
-            return None
-        try:
-            guard.check(headers.get(b"authorization"))
-        except RaypipeError as error:
-            return self._refused(error)
-        return None
-
-    def _refused(self, error: RaypipeError) -> Reply:
-        status = status_of(error)
-        challenge = ((b"www-authenticate", b"Bearer"),) if status == 401 else ()
-        return self._endpoint.refuse(status, str(error), challenge)
 
     def _get(self, route: str, headers: dict[bytes, bytes]) -> Reply:
         if route == "docs":
@@ -266,7 +251,7 @@ class EndpointApp:
         types: tuple[bytes, ...] = (JSON_TYPE,),
     ) -> Reply:
         """Answer a body of one of some types, read for whoever may ask by `route`."""
-        refusal = self._stopped(route, headers) or self._wrong_type(headers, types)
+        refusal = self._guards.stopped(route, headers) or self._wrong_type(headers, types)
         if refusal is not None:
             await self._bodies.drain(receive)
             return refusal
@@ -318,7 +303,7 @@ class EndpointApp:
             headers = dict(scope["headers"])
             return await self._post(ROUTE, headers, receive, answer, (FORM_TYPE,))
         except RaypipeError as error:
-            return self._refused(error)
+            return self._guards.refused(error)
 
     async def _release(self, route: str, body: bytes) -> Reply:
         asked = partial(self._releases[route], body)
@@ -326,7 +311,7 @@ class EndpointApp:
             release = await asyncio.get_running_loop().run_in_executor(self._moves, asked)
             return Reply(200, json.dumps(release.to_json()).encode())
         except RaypipeError as error:
-            return self._refused(error)
+            return self._guards.refused(error)
         except Exception as error:  # noqa: BLE001 - a broken release must not cost more than this answer
             _log.exception("a release failed")
             return self._endpoint.refuse(500, f"the release failed: {type(error).__name__}: {error}")
@@ -413,15 +398,3 @@ class EndpointApp:
         self._batches.shutdown()
         self._moves.shutdown()
         self._endpoint.close()
-
-
-def _guards(operators: Guard, users: Guard | None) -> dict[str, Guard]:
-    """Return who guards which route."""
-    releases = dict.fromkeys(("promote", "rollback"), operators)
-    if users is None:
-        return releases
-    return (
-        releases
-        | dict.fromkeys(("predict", "feedback", "docs", "openapi.json"), users)
-        | {"status": operators}
-    )

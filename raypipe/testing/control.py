@@ -178,14 +178,14 @@ class World:
         self.at("promoted")
         return self._epoch()
 
-    def watch(self, decision: str, version: str, champion: str | None) -> None:  # noqa: ARG002
+    def watch(self, decision: str, version: str, champion: str | None) -> None:  # noqa: ARG002 - the port's names
         self.at("watch")
         self.watched.add(decision)
 
     def evidence(self, decision: str) -> RolloutEvidence | None:
         return self.shown(decision)
 
-    def watch_gate(self, decision: str, version: str, champion: str | None) -> None:  # noqa: ARG002
+    def watch_gate(self, decision: str, version: str, champion: str | None) -> None:  # noqa: ARG002 - the port's names
         self.at("watch_gate")
         self.watched.add(f"{decision}/gate")
 
