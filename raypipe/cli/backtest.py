@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from raypipe.cli.moments import StartOption, moment
 from raypipe.cli.output import DEFAULT_CONFIG, ConfigArgument, JsonOption, emit, interruptible, table
 from raypipe.cli.progress import shown
-from raypipe.core.errors import ConfigError
 from raypipe.core.files import LOCAL_DISK, storage_errors
 
 if TYPE_CHECKING:
@@ -26,12 +25,7 @@ def add_to(app: typer.Typer) -> None:
 
 def backtest(
     config: ConfigArgument = DEFAULT_CONFIG,
-    start: Annotated[
-        str | None,
-        typer.Option(
-            "--from", help="The first moment to play, as ISO 8601; instead of --share.", metavar="TIME"
-        ),
-    ] = None,
+    start: StartOption = None,
     share: Annotated[float, typer.Option(help="The share of the oldest rows that is history.")] = 0.25,
     looks: Annotated[int, typer.Option(help="How often the controller looks, at equally many rows.")] = 100,
     label_delay: Annotated[
@@ -86,14 +80,6 @@ def _play(config: str, settings: BacktestSettings, out: Path | None, as_json: bo
             LOCAL_DISK.make_folder(out.parent)
             LOCAL_DISK.write_atomic(out, render(found).encode())
     emit(found.to_json(), as_json, lambda: _lines(found, out))
-
-
-def moment(text: str) -> datetime:
-    """Read the time of `--from`; raises ConfigError."""
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(f"--from must be a time such as 2012-01-01T00:00:00Z. Got {text!r}.") from None
 
 
 def _lines(found: BacktestResult, out: Path | None) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raypipe.cli.backtest import moment
+from raypipe.cli.moments import StartOption, moment
 from raypipe.cli.output import ConfigArgument, JsonOption, emit, interruptible, table
 from raypipe.cli.progress import shown
 
@@ -26,12 +26,7 @@ def add_to(app: typer.Typer) -> None:
 
 def replay(
     config: ConfigArgument,
-    start: Annotated[
-        str | None,
-        typer.Option(
-            "--from", help="The first moment to play, as ISO 8601; instead of --share.", metavar="TIME"
-        ),
-    ] = None,
+    start: StartOption = None,
     share: Annotated[float, typer.Option(help="The share of the oldest rows that is history.")] = 0.5,
     rows_per_s: Annotated[float, typer.Option(help="Rows to play in a second.")] = 300.0,
     retraining_rows_per_s: Annotated[
