@@ -29,7 +29,7 @@ class DemoSettings:
     requests_per_s: float = 25.0
     rows_per_request: int = 4
     healthy_s: float = 30.0
-    limit_s: float = 170.0
+    limit_s: float = 240.0
     """How long after the change the demo waits for a new champion."""
     recovery_s: float = 15.0
     """How long it goes on after that, or on to the next champion if this one has not recovered."""

@@ -22,6 +22,7 @@ import msgspec
 from raypipe.control.clock_events import ClockJumped, ClockSetBack
 from raypipe.control.expected_cost import ExpectedCost
 from raypipe.control.happening import Happening, Measured, Verdict
+from raypipe.control.level import Level
 from raypipe.control.rollout_events import (
     CanaryJudged,
     CanarySet,
@@ -104,6 +105,8 @@ class Evidence(Measured):
     by: str | None = None
     note: str = ""
     cost: ExpectedCost | None = None
+    level: Level | None = None
+    """What the harmed champion scored at release; without `harm`, what a harmed one before it did."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,8 @@ class WindowScored(Happening):
     """None while there is no evidence of harm that counts."""
     decay: Decay | None = None
     """None while too few labels tell of it."""
+    level: Level | None = None
+    """The version's score at release; None where it is not known."""
 
 
 @dataclass(frozen=True)

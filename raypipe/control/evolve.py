@@ -19,6 +19,7 @@ from raypipe.control.events import (
     ChampionChanged,
     ControllerStarted,
     Event,
+    Evidence,
     GateContinued,
     GateJudged,
     GateScored,
@@ -39,6 +40,7 @@ from raypipe.control.events import (
 )
 from raypipe.control.evolve_rollout import RolloutFact, rolled_out
 from raypipe.control.jumps import jumped
+from raypipe.control.level import MAX_UNHELPFUL, Lost, after_harm
 from raypipe.control.rollout_events import (
     CanaryJudged,
     CanarySet,
@@ -189,9 +191,14 @@ def _decided(state: State, event: RetrainDecided) -> State:
         n_decisions=state.n_decisions + 1,
         decided_at=(*(at for at in state.decided_at if at > event.at - DAY), event.at),
         n_labels=state.n_labels if known is None else known,
+        lost=_lost(state.lost, event.evidence),
         schedule_from=event.at if scheduled else state.schedule_from,
         requested=None if event.trigger == "hand" else state.requested,
     )
+
+
+def _lost(known: Lost | None, seen: Evidence) -> Lost | None:
+    return known if seen.harm is None else after_harm(known, seen.level, seen.n_labels)
 
 
 def _retrained(state: State, event: RetrainSucceeded | RetrainFailed | RetrainLost) -> State:
@@ -254,7 +261,8 @@ def _rolled_out(state: State, event: RolloutFact) -> State:
 
 
 def _unhelped(state: State) -> State:
-    return replace(state, n_unhelpful=state.n_unhelpful + 1)
+    n_unhelpful = state.n_unhelpful + 1
+    return replace(state, n_unhelpful=n_unhelpful, lost=None if n_unhelpful >= MAX_UNHELPFUL else state.lost)
 
 
 def _released(state: State, event: Promoted | PromotionFailed | RolledBack | ChampionChanged) -> State:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from raypipe.control.expected_cost import expected_cost
+from raypipe.control.level import level_text
 from raypipe.control.state import State, Watching, cap_of, rested, rests_until
-from raypipe.control.traffic import read_window
+from raypipe.control.traffic import quality_of, read_window
 from raypipe.core.clock import Clock
 from raypipe.core.files import write_json
 from raypipe.core.home import PipelineHome
@@ -61,6 +62,7 @@ def outlook(
         (
             *_quality(own, settings.triggers),
             *_harm(own, settings.triggers),
+            *_lost(state, own, settings),
             *_cost(state, own, settings.triggers),
             *_labels(state, own, settings.triggers),
             *_drift(own, settings.triggers),
@@ -126,6 +128,31 @@ def _harm(window: WindowReport | None, triggers: TriggerSettings) -> Iterator[Ne
     nearest = max(signals.slices, key=lambda one: one.nearness, default=None)
     if nearest is not None:
         yield Nearness("harm to a slice", "alert", nearest.nearness, f"nearest: {nearest.of}")
+
+
+def _lost(state: State, window: WindowReport | None, settings: RetrainingSettings) -> Iterator[Nearness]:
+    lost, leads_to = state.lost, settings.triggers.harm
+    if (
+        lost is None
+        or state.champion is None
+        or state.champion == lost.harmed
+        or leads_to in ("off", "rollback")
+    ):
+        return
+    trigger, where = "level lost to harm", level_text(lost.level)
+    quality = window and quality_of(window)
+    if not quality or quality.value is None:
+        yield Nearness(trigger, leads_to, None, f"no live score yet; {where}")
+        return
+    live = f"live {quality.metric} {quality.value:.4g}"
+    if not lost.is_still(state.champion, quality):
+        yield Nearness(trigger, leads_to, 0.0, f"{live} is not surely worse than the {where}")
+        return
+    needed = lost.n_labels_for_next(state.n_labels, settings.warm_up_labels)
+    ratio = min(1.0, window.n_labels / needed) if window and needed else 1.0
+    yield Nearness(
+        trigger, leads_to, ratio, f"{live} is surely worse than the {where}; asks at {needed:,} labels"
+    )
 
 
 def _cost(state: State, window: WindowReport | None, triggers: TriggerSettings) -> Iterator[Nearness]:

@@ -30,6 +30,7 @@ from raypipe.control.events import (
     Trigger,
 )
 from raypipe.control.evolve import evolve
+from raypipe.control.level import level_text
 from raypipe.control.rollout_events import CanaryJudged, CanaryStepped, ShadowJudged
 from raypipe.control.state import State, Watching
 from raypipe.core.ids import Json
@@ -191,6 +192,8 @@ def _why(receipt: Receipt) -> str:
         case "quality":
             return f"the live quality of {receipt.champion}, beyond its bound {seen.quality_bound}"
         case "harm":
+            if seen.harm is None and seen.level is not None:
+                return f"{receipt.champion} is not back at the {level_text(seen.level)}, which was harmed"
             found = seen.harm
             return f"harm of {receipt.champion}: {'' if found is None else harm_text(found)}"
         case "cost":
@@ -210,6 +213,8 @@ def _evidence_line(seen: Evidence) -> str:
         parts.append(f"live {seen.quality.metric} {score} on {seen.quality.n_labels} labels")
     if seen.harm is not None:
         parts.append(f"harm: {harm_text(seen.harm)} on {seen.harm.n_labels} labels")
+    if seen.level is not None:
+        parts.append(level_text(seen.level))
     if seen.cost is not None:
         parts.append(f"cost: {seen.cost.text}, so {seen.cost.gain:.4g} is saved")
     if seen.drifted:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from raypipe.control.events import AlertRaised, Evidence, RetrainRequested, Trigger
+from raypipe.control.level import Lost
 from raypipe.policy.config import MAX_DOUBLINGS, RetrainAction, RetrainingSettings
 
 N_REMEMBERED = 100
@@ -159,6 +160,8 @@ class State:
     """Retrains in a row whose version did not become the champion, as the gate or its rollout had it."""
     n_labels: int = 0
     """How many labels there were when the last retrain was decided."""
+    lost: Lost | None = None
+    """What a champion scored before it was harmed, and none after it was shown to be back at."""
     schedule: str | None = None
     schedule_from: datetime | None = None
     """Times of the schedule up to here are done with."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from raypipe.control.events import Harm, Quality, WindowScored
+from raypipe.control.level import Level
 from raypipe.core.clock import Clock
 from raypipe.core.errors import ArtifactError, UnknownVersion
 from raypipe.core.files import write_json
@@ -129,10 +130,11 @@ def scored(report: WindowReport) -> WindowScored:
         report.at,
         report.version,
         report.n_labels,
-        _quality(report),
+        quality_of(report),
         report.drifted,
         _harm(report),
         None if report.signals is None else report.signals.decay,
+        _level(report),
     )
 
 
@@ -159,7 +161,16 @@ def _harm(report: WindowReport) -> Harm | None:
     return Harm(worst.loss, worst.at_release, worst.bound, worst.n_labels, tuple(one.of for one in slices))
 
 
-def _quality(report: WindowReport) -> Quality | None:
+def _level(report: WindowReport) -> Level | None:
+    found = None if report.signals is None else report.signals.release
+    if found is None:
+        return None
+    larger = METRICS[found.metric].larger_is_better
+    return Level(report.version, found.metric, larger, found.value, found.low, found.high)
+
+
+def quality_of(report: WindowReport) -> Quality | None:
+    """Return the live score that the controller decides on; None without one."""
     found = report.quality
     if found is None:
         return None

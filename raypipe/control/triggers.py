@@ -79,9 +79,21 @@ def _by_quality(state: State, seen: Observation, settings: RetrainingSettings) -
 def _by_harm(state: State, seen: Observation, settings: RetrainingSettings) -> Due | None:
     if not isinstance(seen, WindowScored) or not _warm(state, seen, settings):
         return None
+    evidence = _evidence(state, seen, settings.triggers.quality_bound)
     if seen.harm is None or seen.harm.slices:
+        return _by_lost_level(state, seen, settings, replace(evidence, harm=None))
+    return "harm", evidence
+
+
+def _by_lost_level(
+    state: State, seen: WindowScored, settings: RetrainingSettings, evidence: Evidence
+) -> Due | None:
+    lost = state.lost
+    if lost is None or settings.triggers.harm == "rollback" or not lost.is_still(seen.version, seen.quality):
         return None
-    return "harm", _evidence(state, seen, settings.triggers.quality_bound)
+    if seen.n_labels < lost.n_labels_for_next(state.n_labels, settings.warm_up_labels):
+        return None
+    return "harm", replace(evidence, level=lost.level)
 
 
 def _by_cost(state: State, seen: Observation, settings: RetrainingSettings) -> Due | None:
@@ -128,6 +140,8 @@ def _evidence(state: State, seen: Observation, bound: float | None) -> Evidence:
     new = None if seen.n_labels is None else seen.n_labels - state.n_labels
     match seen:
         case WindowScored():
-            return Evidence(seen.n_labels, new, seen.quality, bound, seen.drifted, seen.harm)
+            is_harmed = seen.harm is not None and not seen.harm.slices
+            level = seen.level if is_harmed else None
+            return Evidence(seen.n_labels, new, seen.quality, bound, seen.drifted, seen.harm, level=level)
         case Ticked():
             return Evidence(seen.n_labels, new)

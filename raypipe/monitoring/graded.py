@@ -22,8 +22,9 @@ from raypipe.monitoring.estimated import Expected
 from raypipe.monitoring.harm import MAX_RANKED, Budget, Release
 from raypipe.monitoring.joint import Sample
 from raypipe.monitoring.life import alike_in_order
-from raypipe.monitoring.quality import JudgedTask
+from raypipe.monitoring.quality import JudgedTask, score_of
 from raypipe.monitoring.reference import CategoryBins, NumberBins, Reference, ReferenceColumn
+from raypipe.stats.intervals import Interval
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,6 +61,8 @@ class Graded:
     empty where they have no order of time."""
     slices: Mapping[str, tuple[tuple[int, float], ...]]
     """For each sliced column, by its bins: rows, and their total loss (a wrong class, or an error's rank)."""
+    score: Interval | None = None
+    """In the task's metric; None for versions that were registered without."""
 
     def release(self, budget: Budget) -> Release:
         """Return what is no harm."""
@@ -81,6 +84,7 @@ class Graded:
             "sample": self.sample.to_json(),
             "alike": dict(self.alike),
             "slices": slices,
+            "score": None if self.score is None else self.score.to_json(),
         }
 
     @classmethod
@@ -97,6 +101,7 @@ class Graded:
                 "sample": sample,
                 "alike": {**alike},
                 "slices": {**slices},
+                **more,
             }:
                 return cls(
                     n_rows,
@@ -107,6 +112,7 @@ class Graded:
                     Sample.from_json(sample),
                     msgspec.convert(alike, dict[str, float]),
                     msgspec.convert(slices, dict[str, tuple[tuple[int, float], ...]]),
+                    _interval(more.get("score")),
                 )
             case _:
                 raise ArtifactError(f"Graded rows must be JSON of format {FORMAT}. Got {value!r:.200}.")
@@ -158,7 +164,12 @@ def graded(
         sample=sample,
         alike={} if alike is None else {**alike_in_order(distribution, answers), **alike},
         slices={one.column.name: _by_bin(one, rows, losses) for one in sliced.columns},
+        score=score_of(answered.target, raw, task.metric, seed=0),
     )
+
+
+def _interval(value: object) -> Interval | None:
+    return None if value is None else Interval.from_json(msgspec.convert(value, list[float | None]))
 
 
 def _finite(answered: Answered, rows: pa.Table) -> tuple[Answered, pa.Table]:

@@ -12,7 +12,8 @@ from raypipe.monitoring.config import MonitoringSettings
 from raypipe.monitoring.report import LiveQuality, VersionQuality
 from raypipe.stats.bootstrap import bootstrap, n_blocks_in, percentile_interval
 from raypipe.stats.dependence import block_length
-from raypipe.stats.metrics import METRICS, Weighted
+from raypipe.stats.intervals import Interval
+from raypipe.stats.metrics import METRICS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,9 +53,6 @@ class _Rows:
     """Where they are among all labelled rows."""
     n_left_out: int
 
-    def scored(self, metric: str) -> Weighted:
-        return METRICS[metric].prepare(self.y, self.predictions)
-
 
 def live_quality(
     rows: pa.Table, task: JudgedTask, settings: MonitoringSettings, *, version: str, seed: int
@@ -70,19 +68,28 @@ def live_quality(
     n = len(used.y)
     if n < settings.min_labels:
         return None
-    scored = used.scored(task.metric)
-    length = block_length([scored], n)
-    draws = bootstrap([scored], n, seed=seed, block_length=length)
-    low, high = percentile_interval(draws[:, 0], n_blocks=n_blocks_in(n, length))
+    score = score_of(used.y, used.predictions, task.metric, seed=seed)
     return LiveQuality(
         metric=task.metric,
-        value=_score(used, task.metric),
-        low=_defined(low),
-        high=_defined(high),
+        value=_defined(score.value),
+        low=_defined(score.low),
+        high=_defined(score.high),
         n_labels=n,
         n_left_out=used.n_left_out,
         by_version=_by_version(rows, task, settings.window_labels),
     )
+
+
+def score_of(y: Target, predictions: NDArray[np.float64], metric: str, *, seed: int) -> Interval:
+    """Return the score of some rows, at least one, in their order; they are resampled in blocks.
+
+    `y` has shape (n,), class codes or values; `predictions` are probabilities, (n, n_classes), or values.
+    """
+    scored, n = METRICS[metric].prepare(y, predictions), len(y)
+    length = block_length([scored], n)
+    draws = bootstrap([scored], n, seed=seed, block_length=length)
+    low, high = percentile_interval(draws[:, 0], n_blocks=n_blocks_in(n, length))
+    return Interval(METRICS[metric](y, predictions), low, high)
 
 
 def row_losses(

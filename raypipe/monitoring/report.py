@@ -165,6 +165,17 @@ class JointEvidence:
 
 
 @dataclass(frozen=True)
+class ReleaseScore:
+    """A version's score on the rows that graded it, with a 95% interval; None where they do not define it."""
+
+    metric: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n_rows: int
+
+
+@dataclass(frozen=True)
 class Signals:
     """What is known of the serving version over its whole life."""
 
@@ -183,6 +194,8 @@ class Signals:
     """None before the first few thousand rows."""
     decay: Decay | None = None
     """None while too few labels tell of it."""
+    release: ReleaseScore | None = None
+    """None where the version keeps no graded rows, or none with their score."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from raypipe.monitoring.report import (
     HarmEvidence,
     JointEvidence,
     Matured,
+    ReleaseScore,
     Signals,
     UnitChange,
 )
@@ -73,7 +74,17 @@ def signals(
         units=_units(watch, newest, [one.column for one in found if one.drifted]),
         joint=_joint(watch, lives.counts.n_rows, newest, settings, looked),
         decay=_decay(lives, releases[None]) if releases else None,
+        release=_release(watch),
     )
+
+
+def _release(watch: Watch) -> ReleaseScore | None:
+    graded = watch.graded
+    if graded is None or graded.score is None:
+        return None
+    ends = graded.score.value, graded.score.low, graded.score.high
+    value, low, high = (end if math.isfinite(end) else None for end in ends)
+    return ReleaseScore(watch.task.metric, value, low, high, graded.n_rows)
 
 
 def _names(watch: Watch) -> set[str]:

@@ -104,7 +104,7 @@ retraining:
   triggers: {quality_bound: 0.85}
   warm_up_labels: 200
   cool_down_s: 5
-  gate: {min_rows: 80, max_rows: 150, margin: 0.2}
+  gate: {min_rows: 80, max_rows: 150}
 """
     changes = {
         "families: [linear, xgboost, torch]": "families: [xgboost]",

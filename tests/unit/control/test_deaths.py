@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from raypipe.control.clock_events import ClockJumped
+from raypipe.control.clock_events import ClockJumped, ClockSetBack
 from raypipe.control.controller import Controller
 from raypipe.control.events import AlertSent, ControllerStarted, kind_of
 from raypipe.control.gate_evidence import GateEvidence
@@ -196,7 +196,7 @@ def outside(world: World, story: Story) -> None:
 
 def account(world: World) -> tuple[object, ...]:
     """Return all that happened, but for who was at work, what the clock did, how often an alert arrived."""
-    apart = ControllerStarted | AlertSent | ClockJumped
+    apart = ControllerStarted | AlertSent | ClockJumped | ClockSetBack
     facts = [fact for fact in world.facts if not isinstance(fact, apart)]
     changes = world.registry.alias_history(PIPELINE, "champion")
     [receipt] = world.receipts
@@ -252,7 +252,9 @@ def times(world: World) -> list[tuple[str, float]]:
     for fact in world.facts:
         if isinstance(fact, ClockJumped):
             ahead_s += fact.by_s
-        elif fact.controller is not None and not isinstance(fact, ControllerStarted | AlertSent):
+        elif fact.controller is not None and not isinstance(
+            fact, ControllerStarted | AlertSent | ClockSetBack
+        ):
             found.append((kind_of(fact), (fact.at - NOON).total_seconds() - ahead_s))
     return found
 
@@ -266,6 +268,7 @@ HOUR = st.sampled_from([-3600.0, 3600.0, -262.0, 262.0, 15.0])
     clock_set_by=st.dictionaries(st.integers(1, 20), HOUR, min_size=1, max_size=6),
     deaths=st.sets(st.integers(1, 60), max_size=3),
 )
+@example(STORIES["nobody answers"], dict.fromkeys(range(1, 5), -3600.0), set())
 def test_neither_does_a_clock_that_is_set(
     three_versions: MemoryDatabase, story: Story, clock_set_by: dict[int, float], deaths: set[int]
 ) -> None:

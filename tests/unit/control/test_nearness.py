@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from raypipe.control.events import Evidence
+from raypipe.control.level import Level, Lost
 from raypipe.control.nearness import Nearness, OutlookFile, outlook, trigger_samples
 from raypipe.control.state import Retraining, State
 from raypipe.core.files import write_json
@@ -45,6 +46,28 @@ def test_every_trigger_says_how_far_it_is() -> None:
     assert (found["drift"].leads_to, found["drift"].ratio) == ("alert", 0.5)
     assert found["drift"].text == "nearest: age, PSI 0.300"
     assert found["schedule"].text == "at 2026-01-01 13:00 UTC"
+
+
+def test_a_level_that_was_lost_to_harm_is_told_until_a_champion_is_back_at_it() -> None:
+    level = Level("v0", "auc", True, 0.96, 0.95, 0.97)
+    lost = replace(STATE, lost=Lost(level, "v0", 100), n_labels=300)
+
+    def told(state: State, window: WindowReport | None, **triggers: Any) -> list[tuple[float | None, str]]:
+        found = outlook(state, window, settings(**triggers), NOW).triggers
+        return [(one.ratio, one.text) for one in found if one.trigger == "level lost to harm"]
+
+    [(ratio, text)] = told(lost, WINDOW)
+    assert ratio == 0.8
+    assert text == (
+        "live auc 0.9 is surely worse than the auc 0.96 [0.95, 0.97] of v0 at release; asks at 500 labels"
+    )
+    back = replace(WINDOW, quality=replace(QUALITY, high=0.955))
+    [(ratio, text)] = told(lost, back)
+    assert (ratio, "is not surely worse" in text) == (0.0, True)
+    [(ratio, text)] = told(lost, None)
+    assert (ratio, "no live score yet" in text) == (None, True)
+    assert not told(STATE, WINDOW) and not told(lost, WINDOW, harm="off")
+    assert not told(replace(lost, champion="v0"), replace(WINDOW, version="v0")), "its harm is told itself"
 
 
 def test_the_cost_of_keeping_a_version_is_told_at_its_prices() -> None:

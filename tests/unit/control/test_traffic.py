@@ -110,6 +110,8 @@ def test_a_healthy_version_and_one_that_does_harm_on_drifted_inputs(
     assert harmed is not None and harmed.drifted == ("amount",)
     assert harmed.harm is not None
     assert (harmed.harm.at_release, harmed.harm.n_labels, harmed.harm.slices) == (0.1, 1_600, ())
+    assert harmed.level is not None and harmed.level == healthy.level
+    assert (harmed.level.version, harmed.level.metric, harmed.level.value) == ("v1", "auc", 0.5)
     assert harmed.decay is not None and harmed.decay.n_since == 600
     assert 200 < harmed.decay.marginal < 300, "the 1,000 before would have lost 0.3 more each"
     report = read_window(folder)

@@ -47,6 +47,8 @@ def test_classes(tmp_path: Path) -> None:
     found = graded(CLASSES, of_classes(), ROWS, SLICED.only(["c"]), SAMPLE)
     assert (found.n_rows, found.n_wrong, found.errors) == (3_000, 300, ())
     assert found.release(Budget()).mean == 0.1
+    assert found.score is not None and found.score.value == pytest.approx(0.9)
+    assert 0.88 < found.score.low < 0.9 < found.score.high < 0.92
     assert [one.column.name for one in found.answers.columns] == ["answer.class", "answer.confidence"]
     assert list(found.slices) == ["c"]
     assert [(n, total) for n, total in found.slices["c"] if n] == [(1_000, 100.0)] * 3
@@ -60,6 +62,8 @@ def test_amounts(tmp_path: Path) -> None:
     assert (found.n_rows, found.n_wrong, len(found.errors)) == (3_000, None, MAX_RANKED)
     assert list(found.errors) == sorted(found.errors) and found.errors[0] >= 0
     assert found.release(Budget()).mean == 0.5
+    assert found.score is not None and found.score.low < found.score.value < found.score.high
+    assert found.score.value == pytest.approx(np.abs(of_amounts().raw - of_amounts().target).mean())
     assert [one.column.name for one in found.answers.columns] == ["answer.value"]
     assert sum(total for _, total in found.slices["x"]) == pytest.approx(1_500)
     write_graded(tmp_path, found)
@@ -79,7 +83,16 @@ def test_answers_that_are_not_finite_are_none() -> None:
 def test_a_version_of_before_has_none_and_a_damaged_file_is_told(tmp_path: Path) -> None:
     assert read_graded(tmp_path) is None
     whole = graded(CLASSES, of_classes(), ROWS, SLICED, SAMPLE).to_json()
-    for broken in ([], {**whole, "slices": {"c": [["many", 1.0]]}}, {**whole, "errors": ["large"]}):
+    (tmp_path / GRADED_NAME).write_text(json.dumps({key: whole[key] for key in whole if key != "score"}))
+    older = read_graded(tmp_path)
+    assert older is not None and (older.n_wrong, older.score) == (300, None)
+    for broken in (
+        [],
+        {**whole, "score": [0.9]},
+        {**whole, "score": "good"},
+        {**whole, "slices": {"c": [["many", 1.0]]}},
+        {**whole, "errors": ["large"]},
+    ):
         (tmp_path / GRADED_NAME).write_text(json.dumps(broken))
         with pytest.raises(ArtifactError, match=r"graded\.json cannot be read as graded rows"):
             read_graded(tmp_path)
