@@ -65,6 +65,7 @@ def test_its_decisions_are_those_of_step_fed_by_hand(tmp_path: Path) -> None:
     assert [one.trigger for one in decided][:1] == ["harm"]
 
     state, found = State("small"), list[RetrainDecided]()
+    looks = {fact.decision: fact for fact in reversed(facts) if isinstance(fact, GateContinued | GateJudged)}
     answers = {type(fact): iter([f for f in facts if type(f) is type(fact)]) for fact in facts}
 
     def tell(event: Event) -> None:
@@ -76,6 +77,8 @@ def test_its_decisions_are_those_of_step_fed_by_hand(tmp_path: Path) -> None:
                 RetrainDecided(event.at, asked.decision, asked.reason, asked.evidence, state.champion)
             )
         for action in actions:
+            if isinstance(action, JudgeChallenger):
+                tell(looks[action.decision])
             for follows in _answers(action):
                 told = next(answers[follows])
                 tell(told)
@@ -95,8 +98,6 @@ def _answers(action: Action) -> tuple[type[Event], ...]:
     match action:
         case SubmitRetrain():
             return RetrainSubmitted, RetrainSucceeded
-        case JudgeChallenger():
-            return (GateJudged,)
         case Promote():
             return (Promoted,)
         case _:
