@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from raypipe.core.errors import SchemaError
 from raypipe.data.canonical import TYPES
 from raypipe.data.captured import answer_of
+from raypipe.data.cells import NOT_JSON, typed_cells
 from raypipe.data.names import suggest
 from raypipe.data.schema import Column, ColumnKind, Value
 
@@ -27,10 +28,9 @@ VERSION_COLUMN = "_version"
 LABEL_AT_COLUMN = "_label_at"
 """What `live_rows` adds to the columns: which prediction, when, by which version, and when labelled."""
 
-_CHUNK_ROWS = 10_000
+_CHUNK_ROWS = 2_000
 _ROWS = msgspec.json.Decoder(list[dict[str, Any]])
 _RAW_ROW = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def live_rows(
@@ -113,8 +113,11 @@ def _keys(table: pa.Table, key: str) -> pl.DataFrame:
 
 
 def _chunk(texts: Sequence[str], columns: Sequence[Column], schema: pa.Schema) -> pa.Table:
-    rows = _decoded(texts)
-    arrays = [_typed([row.get(column.name) for row in rows], column.kind) for column in columns]
+    cells = typed_cells(texts, columns)
+    if cells is None:
+        rows = _decoded(texts)
+        cells = [[row.get(column.name) for row in rows] for column in columns]
+    arrays = [_typed(of, column.kind) for of, column in zip(cells, columns, strict=True)]
     return pa.table(arrays, schema=schema) if arrays else pa.table({}, schema=schema)
 
 
@@ -122,7 +125,7 @@ def _decoded(texts: Sequence[str]) -> Sequence[Mapping[str, object]]:
     """Read all texts as one JSON array, or one by one where some cannot be read as a whole."""
     try:
         rows: list[dict[str, object]] = _ROWS.decode(f"[{','.join(texts)}]")
-    except _NOT_JSON:
+    except NOT_JSON:
         rows = []
     return rows if len(rows) == len(texts) else [_row(text) for text in texts]
 
@@ -131,7 +134,7 @@ def _row(text: str) -> Mapping[str, object]:
     """Return what can be read of a row: a column that was ignored came unchecked."""
     try:
         raw = _RAW_ROW.decode(text)
-    except _NOT_JSON:
+    except NOT_JSON:
         return {}
     return {name: _cell(value) for name, value in raw.items()}
 
@@ -139,7 +142,7 @@ def _row(text: str) -> Mapping[str, object]:
 def _cell(raw: msgspec.Raw) -> object:
     try:
         return msgspec.json.decode(raw)
-    except _NOT_JSON:
+    except NOT_JSON:
         return None
 
 

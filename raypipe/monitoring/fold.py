@@ -22,6 +22,7 @@ from raypipe.core.files import storage_errors
 from raypipe.core.home import PipelineHome
 from raypipe.monitoring import fold_statements as sql
 from raypipe.monitoring.config import MonitoringSettings
+from raypipe.monitoring.fold_answers import take_answer_rows
 from raypipe.monitoring.fold_lives import (
     Lives,
     Watches,
@@ -29,9 +30,9 @@ from raypipe.monitoring.fold_lives import (
     no_watches,
     read_lives,
     ripe_at_s,
-    take_first_answers,
     take_labels,
 )
+from raypipe.monitoring.fold_numbers import add, counted, next_seq, note, read_numbers
 from raypipe.monitoring.quality import N_VERSIONS
 from raypipe.monitoring.report import LabelCounts
 from raypipe.stats.delays import DelayCurve
@@ -154,53 +155,33 @@ class Fold:
         return self._folder.predictions, self._folder.labels
 
     def _take(self, session: sqlite3.Connection, stream: str, path: Path, tail: Tail) -> None:
-        take = {"predictions": self._take_answers, "labels": take_label_rows}[stream]
+        from raypipe.data.captured import label_schema, prediction_schema
+
+        take, schema = {
+            "predictions": (self._take_answers, prediction_schema()),
+            "labels": (_take_labels, label_schema()),
+        }[stream]
         for name in tail.files:
-            for batch in _batches(path / name):
+            for batch in _batches(path / name, schema):
                 take(session, batch)
                 prune(session, self._settings)
-        _note(session, stream, tail.position)
+        note(session, stream, tail.position)
 
-    def _take_answers(self, session: sqlite3.Connection, batch: Batch) -> None:
-        take_answer_rows(session, batch, self._watches, self._settings)
+    def _take_answers(self, session: sqlite3.Connection, rows: pa.Table) -> None:
+        take_answer_rows(session, rows, self._watches, self._settings)
 
 
 def begin(session: sqlite3.Connection, settings: MonitoringSettings) -> None:
     """Make the tables anew, with nothing in them."""
     for statement in sql.FRESH:
         session.execute(statement)
-    _add(session, {"format": sql.FORMAT, "window_rows": settings.window_rows})
-    _add(session, {"counted_by": _signature(settings)})
+    add(session, {"format": sql.FORMAT, "window_rows": settings.window_rows})
+    add(session, {"counted_by": _signature(settings)})
 
 
 def prune(session: sqlite3.Connection, settings: MonitoringSettings) -> None:
     """Forget the inputs of rows that are none of the newest."""
     session.execute(sql.PRUNE, {"last": settings.window_rows - 1})
-
-
-def take_answer_rows(
-    session: sqlite3.Connection, batch: Batch, watches: Watches, settings: MonitoringSettings
-) -> None:
-    """Take in rows of `predictions`, a list a column; `at` in microseconds since 1970."""
-    n_rows = len(batch["id"])
-    first = _next_seq(session, n_rows)
-    rows = zip(
-        batch["id"],
-        batch["at"],
-        range(first, first + n_rows),
-        batch["version"],
-        batch["role"],
-        batch["inputs"],
-        batch["prediction"],
-        (None if given is None else array("d", given).tobytes() for given in batch["probabilities"]),
-        strict=True,
-    )
-    with _counted(session, sql.CAME_ANSWERS, rows):
-        _add(session, {"n_answers": n_rows})
-        placed = take_first_answers(session, watches, settings)
-        for statement in sql.TAKE_ANSWERS:
-            session.execute(statement)
-        session.executemany(sql.IN_COHORT, placed)
 
 
 def captured(
@@ -224,7 +205,7 @@ def _holds(session: sqlite3.Connection, settings: MonitoringSettings) -> bool:
     """Whether the file is of this format, holds as long a window, and has counted in the same steps."""
     if not session.execute("SELECT 1 FROM sqlite_master WHERE name = 'numbers'").fetchall():
         return False
-    numbers = _numbers(session)
+    numbers = read_numbers(session)
     counts_so = numbers.get("format") == sql.FORMAT and numbers.get("counted_by") == _signature(settings)
     return counts_so and numbers.get("window_rows", 0) >= settings.window_rows
 
@@ -236,61 +217,34 @@ def _signature(settings: MonitoringSettings) -> int:
 
 
 def _position(session: sqlite3.Connection) -> Position:
-    numbers = _numbers(session)
+    numbers = read_numbers(session)
     return numbers.get("predictions", NOWHERE[0]), numbers.get("labels", NOWHERE[1])
 
 
-def _numbers(session: sqlite3.Connection) -> dict[str, int]:
-    return dict(session.execute("SELECT name, value FROM numbers"))
-
-
-def _note(session: sqlite3.Connection, name: str, value: int) -> None:
-    session.execute("INSERT OR REPLACE INTO numbers (name, value) VALUES (?, ?)", (name, value))
-
-
-def _add(session: sqlite3.Connection, numbers: Mapping[str, int]) -> None:
-    session.executemany(sql.ADD, list(numbers.items()))
-
-
-def _batches(file: Path) -> Iterator[dict[str, list[Any]]]:
+def _batches(file: Path, schema: pa.Schema) -> Iterator[pa.Table]:
+    """Yield the rows of a file in the columns of a schema, but `at` in microseconds since 1970."""
     import pyarrow as pa
     from pyarrow import parquet
 
     with parquet.ParquetFile(file) as found:
-        for batch in found.iter_batches(_BATCH_ROWS):
-            table = pa.table(batch)
-            at = table["at"].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
-            yield {**table.drop_columns(["at"]).to_pydict(), "at": at.to_pylist()}
+        for batch in found.iter_batches(_BATCH_ROWS, use_threads=False):
+            # Whoever else has rewritten the file may have left its texts as another type.
+            table = pa.table(batch).select(schema.names).cast(schema)
+            yield table.set_column(schema.names.index("at"), "at", table["at"].cast(pa.int64()))
+
+
+def _take_labels(session: sqlite3.Connection, rows: pa.Table) -> None:
+    take_label_rows(session, rows.to_pydict())
 
 
 def take_label_rows(session: sqlite3.Connection, batch: Batch) -> None:
     """Take in rows of `labels`, a list a column; `at` in microseconds since 1970."""
-    first = _next_seq(session, len(batch["label"]))
+    first = next_seq(session, len(batch["label"]))
     order = range(first, first + len(batch["label"]))
     rows = zip(batch["prediction_id"], batch["at"], order, batch["label"], strict=True)
-    with _counted(session, sql.CAME_LABELS, rows):
+    with counted(session, sql.CAME_LABELS, rows):
         for statement in sql.TAKE_LABELS:
             session.execute(statement)
-
-
-def _next_seq(session: sqlite3.Connection, n_rows: int) -> int:
-    """Return the number of the first of `n_rows` new rows, of both tables together."""
-    first = _numbers(session).get("seq", 0)
-    _add(session, {"seq": n_rows})
-    return first
-
-
-@contextmanager
-def _counted(session: sqlite3.Connection, came: str, rows: Iterator[tuple[object, ...]]) -> Iterator[None]:
-    """Put rows where the statements find them, and count what they change of the ids that they name."""
-    for statement in sql.CLEAR_CAME:
-        session.execute(statement)
-    session.executemany(came, rows)
-    session.execute(sql.TOUCHED)
-    before = [*session.execute(sql.COUNT_KNOWN).fetchone(), *session.execute(sql.COUNT_LABELS).fetchone()]
-    yield
-    after = [*session.execute(sql.COUNT_KNOWN).fetchone(), *session.execute(sql.COUNT_LABELS).fetchone()]
-    _add(session, {name: now - was for name, was, now in zip(sql.COUNTED, before, after, strict=True)})
 
 
 def _captured(
@@ -356,7 +310,7 @@ def _times(numbers: Any) -> pa.Array:
 def _counts(session: sqlite3.Connection, window: int) -> LabelCounts:
     from raypipe.monitoring.labels import delays
 
-    numbers = _numbers(session)
+    numbers = read_numbers(session)
     waited = [row[0] for row in session.execute(sql.DELAYS, {"limit": window})]
     n_predictions, n_labelled = numbers.get("n_predictions", 0), numbers.get("n_labelled", 0)
     return LabelCounts(

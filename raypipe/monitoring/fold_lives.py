@@ -7,15 +7,13 @@ import sqlite3
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from raypipe.monitoring import fold_statements as sql
 from raypipe.monitoring.config import MonitoringSettings
 from raypipe.monitoring.labelled_life import Change, LabelledLife, mature_age_s, watched_cohorts
 from raypipe.monitoring.life import Life
-from raypipe.monitoring.watch import Watch, rows_of
+from raypipe.monitoring.watch import Watch
 from raypipe.stats.delays import DelayCurve
 
 if TYPE_CHECKING:
@@ -47,47 +45,10 @@ def read_lives(session: sqlite3.Connection, version: str) -> Lives:
     return Lives(n_answers, Life.from_json(json.loads(counts)), LabelledLife.from_json(json.loads(labels)))
 
 
-def _keep(session: sqlite3.Connection, version: str, lives: Lives) -> None:
+def keep_lives(session: sqlite3.Connection, version: str, lives: Lives) -> None:
+    """Keep what a version's answers come to."""
     counts, labels = (json.dumps(one.to_json()) for one in (lives.counts, lives.labels))
     session.execute(sql.KEEP_LIFE, (version, lives.n_answers, counts, labels))
-
-
-def take_first_answers(
-    session: sqlite3.Connection, watches: Watches, settings: MonitoringSettings
-) -> list[tuple[object, ...]]:
-    """Count the answers that came, those that were known before left out; before they are known.
-
-    Returns what `IN_COHORT` says of each, once it is known.
-    """
-    rows = session.execute(sql.FIRST_ANSWERS).fetchall()
-    # Versions do not mix in the counts, so each one's rows can be taken at once, in their order.
-    rows.sort(key=itemgetter(0))
-    placed = list[tuple[object, ...]]()
-    for version, group in groupby(rows, key=itemgetter(0)):
-        watch = watches(version)
-        if watch is not None:
-            placed += _take(session, version, watch, settings, list(group))
-    return placed
-
-
-def _take(
-    session: sqlite3.Connection,
-    version: str,
-    watch: Watch,
-    settings: MonitoringSettings,
-    rows: Sequence[tuple[Any, ...]],
-) -> Iterator[tuple[object, ...]]:
-    from raypipe.monitoring.drift import places
-
-    _, ids, inputs, predictions, given, _ = zip(*rows, strict=True)
-    table = rows_of(watch, inputs, predictions, [None if one is None else array("d", one) for one in given])
-    lives = read_lives(session, version)
-    counts = lives.counts.after(watch.columns, table, settings.drift.step_rows)
-    _keep(session, version, replace(lives, n_answers=lives.n_answers + len(rows), counts=counts))
-    sliced = [places(one, table).tolist() for one in watch.sliced.columns]
-    for nth, id in enumerate(ids):
-        cohort = (lives.n_answers + nth) // settings.harm.cohort_rows
-        yield version, cohort, json.dumps([of[nth] for of in sliced]) if sliced else None, id
 
 
 def take_labels(
@@ -106,7 +67,7 @@ def take_labels(
         labels = labels.counted(losses.of(cohort), releases)
     lives = replace(lives, labels=labels)
     if lives != before:
-        _keep(session, version, lives)
+        keep_lives(session, version, lives)
 
 
 def _mature(
@@ -215,8 +176,12 @@ class _Losses:
         from raypipe.monitoring.quality import row_losses
 
         release = self.watch.releases(self.settings)[None]
-        found = row_losses(_table(rows), self.watch.task, release.ranks)
-        return [None if one != one else one for one in found.tolist()]
+        labelled = [row for row in rows if row[4] is not None]
+        found = iter(
+            row_losses(_table(labelled), self.watch.task, release.ranks).tolist() if labelled else ()
+        )
+        known = (None if row[4] is None else next(found) for row in rows)
+        return [None if one != one else one for one in known]
 
 
 def _table(rows: Sequence[tuple[Any, ...]]) -> pa.Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from raypipe.monitoring.config import MonitoringSettings
 from raypipe.monitoring.fold import (
@@ -12,10 +13,13 @@ from raypipe.monitoring.fold import (
     begin,
     captured,
     prune,
-    take_answer_rows,
     take_label_rows,
 )
+from raypipe.monitoring.fold_answers import take_answer_rows
 from raypipe.monitoring.fold_lives import Watches
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class MemoryFold:
@@ -30,7 +34,7 @@ class MemoryFold:
     def take(self, answers: Batch, labels: Batch) -> None:
         """Take in rows of `predictions` and then of `labels`, a list a column; `at` in microseconds."""
         self._session.execute("BEGIN")
-        take_answer_rows(self._session, answers, self._watches, self._settings)
+        take_answer_rows(self._session, _rows(answers), self._watches, self._settings)
         prune(self._session, self._settings)
         take_label_rows(self._session, labels)
         self._session.execute("COMMIT")
@@ -42,3 +46,14 @@ class MemoryFold:
     def close(self) -> None:
         """Forget all."""
         self._session.close()
+
+
+def _rows(answers: Batch) -> pa.Table:
+    import pyarrow as pa
+
+    from raypipe.data.captured import prediction_schema
+
+    schema = prediction_schema()
+    types = [pa.int64() if field.name == "at" else field.type for field in schema]
+    columns = [pa.array(answers[name], type) for name, type in zip(schema.names, types, strict=True)]
+    return pa.table(columns, names=schema.names)

@@ -185,13 +185,14 @@ def _finite(answered: Answered, rows: pa.Table) -> tuple[Answered, pa.Table]:
     return Answered(answered.raw[kept], answered.target[kept]), rows.take(pa.array(kept))
 
 
-def answer_table(classes: Sequence[str] | None, numbers: Floats) -> pa.Table:
+def answer_table(classes: Sequence[str] | pa.ChunkedArray | None, numbers: Floats) -> pa.Table:
     """Return answers as columns: classes as JSON with their confidences, or values alone."""
     import pyarrow as pa
 
     if classes is None:
         return pa.table({VALUE: pa.array(numbers, pa.float64())})
-    return pa.table({CLASS: pa.array(classes, pa.string()), CONFIDENCE: pa.array(numbers, pa.float64())})
+    named = classes if isinstance(classes, pa.ChunkedArray) else pa.array(classes, pa.string())
+    return pa.table({CLASS: named, CONFIDENCE: pa.array(numbers, pa.float64())})
 
 
 def write_graded(folder: Path, found: Graded, disk: Disk = LOCAL_DISK) -> None:

@@ -234,7 +234,7 @@ def _estimated(
     if watch.graded is None or newest.num_rows < MIN_ESTIMATED:
         return None
     expected = watch.graded.expected
-    answers = answers_of(watch.task, newest["prediction"].to_pylist(), newest["probabilities"].to_pylist())
+    answers = answers_of(watch.task, newest["prediction"], newest["probabilities"])
     scores = answers[answers.column_names[-1]].to_numpy()
     losses = _losses(watch, newest)
     ages_s = now.timestamp() - newest["at"].cast("int64").to_numpy() / 1e6

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,11 +14,15 @@ from raypipe.monitoring.reference import Reference
 from raypipe.stats.many import spent
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
     from raypipe.monitoring.config import MonitoringSettings
     from raypipe.monitoring.drift_evidence import Budget as DriftBudget
     from raypipe.monitoring.harm import Budget as HarmBudget
+
+    Floats = NDArray[np.float64]
 
 OUTPUTS = (CLASS, CONFIDENCE, VALUE)
 
@@ -62,35 +66,40 @@ class Watch:
         return releases_of(self.graded, self.harm_budget(settings)) if self.graded else {}
 
 
-def rows_of(
-    watch: Watch,
-    inputs: Sequence[str],
-    predictions: Sequence[str],
-    probabilities: Sequence[Sequence[float] | None],
-) -> pa.Table:
-    """Return captured rows with the columns of a watch; `inputs` and `predictions` are JSON, as captured."""
-    import pyarrow as pa
-
+def rows_of(watch: Watch, captured: pa.Table) -> pa.Table:
+    """Return captured rows, with the columns of `predictions`, with those of a watch."""
     from raypipe.data.live import decode_inputs
 
-    table = decode_inputs(pa.chunked_array([pa.array(inputs, pa.string())]), watch.inputs.inputs)
-    answers = answers_of(watch.task, predictions, probabilities)
+    table = decode_inputs(captured["inputs"], watch.inputs.inputs)
+    if watch.graded is None:
+        return table
+    answers = answers_of(watch.task, captured["prediction"], captured["probabilities"])
     for name in answers.column_names:
         if name not in table.column_names:
             table = table.append_column(name, answers[name])
     return table
 
 
-def answers_of(
-    task: JudgedTask, predictions: Sequence[str], probabilities: Sequence[Sequence[float] | None]
-) -> pa.Table:
+def answers_of(task: JudgedTask, predictions: pa.ChunkedArray, probabilities: pa.ChunkedArray) -> pa.Table:
     """Return captured answers as graded ones are kept; an amount that is none, or infinite, is NaN."""
     import numpy as np
 
     if task.kind == "classification":
-        confidences = [max(given) if given else np.nan for given in probabilities]
-        return answer_table(predictions, np.array(confidences, np.float64))
-    return answer_table(None, np.array([_amount(text) for text in predictions], np.float64))
+        return answer_table(predictions, _confidences(probabilities))
+    return answer_table(None, np.array([_amount(text) for text in predictions.to_pylist()], np.float64))
+
+
+def _confidences(probabilities: pa.ChunkedArray) -> Floats:
+    """Return the largest of each list; NaN where there is none."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    lengths = pc.list_value_length(probabilities).fill_null(0).to_numpy()
+    found, is_some = np.full(len(lengths), np.nan), lengths > 0
+    starts = (np.cumsum(lengths) - lengths)[is_some]
+    if len(starts):
+        found[is_some] = np.maximum.reduceat(pc.list_flatten(probabilities).to_numpy(), starts)
+    return found
 
 
 def _amount(text: str) -> float:

@@ -108,6 +108,27 @@ def test_an_integer_beyond_float64_becomes_the_nearest_number() -> None:
     assert decoded('{"amount": 9007199254740993}')["amount"].to_pylist() == [2.0**53]
 
 
+@pytest.mark.parametrize("name", ['a "b"', "a\\b", "line\nbreak", "ünïcode", "", "c0"])
+def test_a_column_may_have_any_name(name: str) -> None:
+    columns = (Column("c1", "integer", True), Column(name, "number", True))
+    texts = [json.dumps({name: 1.5, "c1": 2}), json.dumps({"c1": 3, "other": "x"}), "{}"]
+    rows = decode_inputs(pa.chunked_array([texts]), columns)
+    assert rows[name].to_pylist() == [1.5, None, None]
+    assert rows["c1"].to_pylist() == [2, 3, None]
+
+
+def test_very_many_columns_are_read() -> None:
+    columns = tuple(Column(f"x{i}", "number", True) for i in range(300))
+    rows = decode_inputs(
+        pa.chunked_array([[json.dumps({f"x{i}": i for i in reversed(range(300))})]]), columns
+    )
+    assert [rows[column.name][0].as_py() for column in columns] == list(range(300))
+
+
+def test_of_a_column_twice_in_a_row_the_last_counts() -> None:
+    assert decoded('{"size": 1, "size": 2}')["size"].to_pylist() == [2]
+
+
 def test_many_rows_keep_their_order() -> None:
     rows = decoded(*(f'{{"size": {i}}}' for i in range(20_001)))
     assert rows["size"].to_pylist() == list(range(20_001))

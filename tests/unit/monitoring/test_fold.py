@@ -232,6 +232,32 @@ def test_a_longer_window_is_folded_anew_and_a_shorter_one_is_not(grown: Grown) -
         assert grown.whole().n_rows == window_rows
 
 
+def test_ids_that_are_known_or_come_twice_among_many_that_are_new(grown: Grown) -> None:
+    fold = grown.fold()
+    grown.labels([truth("early", 1)])
+    grown.answers([answer(f"a{number}", number, x=number % 10) for number in range(30)])
+    fold.follow()
+    mixed = [answer("a3", 90, x=9.0), answer("early", 31, "v2", x=2.0), answer("twice", 32, x=3.0)]
+    new = [answer(f"b{number}", 40 + number, ["v1", "v2", "v3"][number % 3], x=4.0) for number in range(12)]
+    grown.answers([*new[:6], *mixed, *new[6:], answer("twice", 33, "v3", x=5.0)])
+    for version in ("v1", "v2", "v3"):
+        assert grown.seen(fold, version) == grown.whole(version)
+        lives = fold.read(version, LATER).lives
+        assert lives.counts == grown.life(version)
+        assert lives.n_answers == {"v1": 35, "v2": 5, "v3": 0}[version]
+    assert fold.read("v1", LATER).counts.n_predictions == 44
+
+
+def test_rows_that_another_writer_has_rewritten_are_read(grown: Grown) -> None:
+    grown.answers([answer("a", 0), answer("b", 1)])
+    grown.labels([truth("b", 2)])
+    for path, id in ((grown.folder.predictions, "id"), (grown.folder.labels, "prediction_id")):
+        DeltaTable(str(path)).delete(f"{id} = 'a'")
+    fold = grown.fold()
+    assert grown.seen(fold) == grown.whole()
+    assert fold.read("v1", LATER).counts.n_labelled == 1
+
+
 def test_late_labels_find_old_answers(grown: Grown) -> None:
     fold = grown.fold()
     grown.answers([answer(f"r{number}", number) for number in range(9)])

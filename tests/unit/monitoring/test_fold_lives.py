@@ -158,6 +158,17 @@ def test_a_killed_controller_finds_the_very_same(log: Log) -> None:
     assert log.look(late).lives == first.lives
 
 
+def test_an_answer_that_comes_again_without_a_label_is_looked_at(log: Log) -> None:
+    """Its cohort was taken; there is no loss to count again."""
+    late = NOON + timedelta(hours=1)
+    log.answers([answer(i) for i in range(50)])
+    log.labels([label(i, wrong=i < 10) for i in range(40)])
+    before = log.look(late).lives.labels
+    log.answers([answer(45), answer(5)])
+    assert log.look(late).lives.labels == before
+    assert (before.n_labelled, before.total_loss) == (40, 10.0)
+
+
 def test_labels_that_never_come_leave_bounds(log: Log) -> None:
     log.answers([answer(i) for i in range(100)])
     log.labels([label(i, wrong=i % 4 == 0) for i in range(80)])

@@ -1,0 +1,49 @@
+"""The numbers that the fold keeps: how far it has come, what it counts, and of what kind its file is."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from raypipe.monitoring import fold_statements as sql
+
+
+def read_numbers(session: sqlite3.Connection) -> dict[str, int]:
+    """Return all numbers by name."""
+    return dict(session.execute("SELECT name, value FROM numbers"))
+
+
+def note(session: sqlite3.Connection, name: str, value: int) -> None:
+    """Set a number."""
+    session.execute("INSERT OR REPLACE INTO numbers (name, value) VALUES (?, ?)", (name, value))
+
+
+def add(session: sqlite3.Connection, numbers: Mapping[str, int]) -> None:
+    """Add to numbers; one that is not there is 0."""
+    session.executemany(sql.ADD, list(numbers.items()))
+
+
+def next_seq(session: sqlite3.Connection, n_rows: int) -> int:
+    """Return the number of the first of `n_rows` new rows, of both tables together."""
+    first = read_numbers(session).get("seq", 0)
+    add(session, {"seq": n_rows})
+    return first
+
+
+def clear_came(session: sqlite3.Connection) -> None:
+    """Make room for rows that came."""
+    for statement in sql.CLEAR_CAME:
+        session.execute(statement)
+
+
+@contextmanager
+def counted(session: sqlite3.Connection, came: str, rows: Iterator[tuple[object, ...]]) -> Iterator[None]:
+    """Put rows where the statements find them, and count what they change of the ids that they name."""
+    clear_came(session)
+    session.executemany(came, rows)
+    session.execute(sql.TOUCHED)
+    before = [*session.execute(sql.COUNT_KNOWN).fetchone(), *session.execute(sql.COUNT_LABELS).fetchone()]
+    yield
+    after = [*session.execute(sql.COUNT_KNOWN).fetchone(), *session.execute(sql.COUNT_LABELS).fetchone()]
+    add(session, {name: now - was for name, was, now in zip(sql.COUNTED, before, after, strict=True)})
