@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check lint types contracts test-slow down clean
+.PHONY: install demo test check lint types contracts test-slow down clean
 .DEFAULT_GOAL := demo
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -12,6 +12,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
+
+install: $(INSTALLED)  ## All that the other commands need.
 
 demo: $(INSTALLED)  ## The main job: data, a race of models, the best one behind a URL.
 	$(BIN)/raypipe demo data data/quickstart
