@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -43,6 +44,7 @@ class LabelRecord(msgspec.Struct, frozen=True, tag="l", array_like=True, gc=Fals
 
 Record: TypeAlias = PredictionRecord | LabelRecord
 
+_WRITER = json.JSONEncoder(ensure_ascii=False)
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(PredictionRecord | LabelRecord)
 
@@ -88,16 +90,12 @@ def label_schema() -> pa.Schema:
 
 def prediction_table(records: Sequence[PredictionRecord]) -> pa.Table:
     """Return records as rows of `prediction_schema`."""
-    rows = (
-        (r.id, r.at, r.version, r.role, r.inputs, _text(r.prediction), _list(r.probabilities))
-        for r in records
-    )
-    return _table(rows, prediction_schema())
+    return _table(records, prediction_schema(), "prediction")
 
 
 def label_table(records: Sequence[LabelRecord]) -> pa.Table:
     """Return records as rows of `label_schema`."""
-    return _table(((r.prediction_id, _text(r.label), r.at) for r in records), label_schema())
+    return _table(records, label_schema(), "label")
 
 
 def answer_of(text: str) -> Answer:
@@ -107,16 +105,18 @@ def answer_of(text: str) -> Answer:
 
 
 def _text(answer: Answer) -> str:
-    return json.dumps(answer, ensure_ascii=False)
+    if type(answer) is int or (type(answer) is float and math.isfinite(answer)):
+        return repr(answer)  # As the writer does, which takes ten times as long.
+    return _WRITER.encode(answer)
 
 
-def _list(probabilities: tuple[float, ...] | None) -> list[float] | None:
-    return None if probabilities is None else list(probabilities)
-
-
-def _table(rows: Iterable[tuple[object, ...]], schema: pa.Schema) -> pa.Table:
+def _table(records: Sequence[Record], schema: pa.Schema, answer: str) -> pa.Table:
+    """Return records, whose fields are the columns of a schema; the one of the answer becomes JSON."""
     import pyarrow as pa
 
-    columns = list(zip(*rows, strict=True)) or [()] * len(schema)
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    columns = list(zip(*map(msgspec.structs.astuple, records), strict=True)) or [()] * len(schema)
+    arrays = [
+        pa.array([*map(_text, cells)] if field.name == answer else cells, field.type)
+        for cells, field in zip(columns, schema, strict=True)
+    ]
     return pa.table(arrays, schema=schema)

@@ -51,18 +51,26 @@ def read_frames(data: bytes) -> Segment:
     """Read all whole frames, stepping over what is damaged and saying how much that was."""
     payloads: list[bytes] = []
     offset = n_damaged = 0
-    while offset < len(data):
-        payload = _payload_at(data, offset)
-        if payload is None:
-            found = _next_frame(data, offset + 1)
-            if found is None:
-                break
-            n_damaged += found - offset
-            offset = found
-        else:
-            payloads.append(payload)
-            offset += _HEADER.size + len(payload)
-    return Segment(tuple(payloads), len(data) - offset, n_damaged)
+    while True:
+        offset = _read_whole(data, offset, payloads)
+        found = _next_frame(data, offset + 1)
+        if found is None:
+            return Segment(tuple(payloads), len(data) - offset, n_damaged)
+        n_damaged += found - offset
+        offset = found
+
+
+def _read_whole(data: bytes, offset: int, payloads: list[bytes]) -> int:
+    """Read frames from `offset` on for as long as they are whole, and return where they end."""
+    unpack, crc32, size, end = _HEADER.unpack_from, zlib.crc32, _HEADER.size, len(data)
+    while offset + size < end:
+        length, checksum = unpack(data, offset)
+        payload = data[offset + size : offset + size + length]
+        if not 0 < length == len(payload) <= MAX_PAYLOAD_BYTES or crc32(payload) != checksum:
+            break
+        payloads.append(payload)
+        offset += size + length
+    return offset
 
 
 def _payload_at(data: bytes, offset: int) -> bytes | None:

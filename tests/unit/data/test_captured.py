@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from raypipe.core.errors import DataError
 from raypipe.data.captured import (
+    Answer,
     LabelRecord,
     PredictionRecord,
     Record,
@@ -60,3 +62,9 @@ def test_labels_become_rows(records: list[LabelRecord]) -> None:
     table = label_table(records)
     assert table.schema == label_schema()
     assert [answer_of(row["label"]) for row in table.to_pylist()] == [record.label for record in records]
+
+
+@given(st.booleans() | st.integers() | st.floats() | text)
+def test_an_answer_is_written_as_json(answer: Answer) -> None:
+    rows = label_table([LabelRecord("p", answer, datetime(2026, 1, 31, tzinfo=UTC))])
+    assert rows["label"].to_pylist() == [json.dumps(answer, ensure_ascii=False)]
