@@ -145,16 +145,27 @@ def _column_counts(one: ReferenceColumn, table: pa.Table) -> tuple[int, ...]:
 def _number_places(bins: NumberBins, column: Column, values: pa.ChunkedArray) -> Places:
     import numpy as np
 
-    from raypipe.data.arrays import as_numbers
-
-    series = as_numbers(values, column.kind)
-    numbers = series.fill_null(0).to_numpy().astype(np.float64)
+    numbers = _numbers(column, values)
     at = np.ones(len(numbers), np.int64)
     for edge in bins.edges:  # Of few edges, faster than a search for each value.
         at += numbers > edge
     at[numbers < bins.minimum] = 0
-    at[series.is_null().to_numpy() | ~np.isfinite(numbers)] = bins.n
+    at[~np.isfinite(numbers)] = bins.n
     return at
+
+
+def _numbers(column: Column, values: pa.ChunkedArray) -> NDArray[np.float64]:
+    """Return values as numbers, NaN for null."""
+    import numpy as np
+    import polars as pl
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from raypipe.data.arrays import as_numbers
+
+    if values.type in (pa.float64(), pa.int64()):
+        return np.asarray(pc.fill_null(values.cast(pa.float64(), safe=False), np.nan).to_numpy())
+    return as_numbers(values, column.kind).cast(pl.Float64).fill_null(np.nan).to_numpy()
 
 
 def _text_places(bins: CategoryBins, values: pa.ChunkedArray) -> Places:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from raypipe.monitoring import fold_statements as sql
 from raypipe.monitoring.config import MonitoringSettings
 from raypipe.monitoring.fold_lives import Watches, keep_lives, read_lives
-from raypipe.monitoring.fold_numbers import add, clear_came, counted, next_seq
+from raypipe.monitoring.fold_numbers import add, clear_came, counted, insert, next_seq
 from raypipe.monitoring.watch import Watch, rows_of
 
 if TYPE_CHECKING:
@@ -203,9 +203,7 @@ def _placed(
 
 def _add_known(session: sqlite3.Connection, came: _Came, placed: Placed, chosen: Mask) -> int:
     """Add rows whose ids are new, and return how many were."""
-    before = session.total_changes
-    session.executemany(sql.NEW_KNOWN, compress(came.known(placed), chosen))
-    n = session.total_changes - before
+    n = insert(session, sql.NEW_KNOWN, compress(came.known(placed), chosen))
     add(session, {"n_predictions": n})
     return n
 
@@ -222,7 +220,7 @@ def _take_newest(
         at = at[np.sort(np.argsort(times, kind="stable")[-settings.window_rows :])]
     rows = came.rows.select(["id", "at", "inputs"]).take(at)
     ids, times, inputs = (rows[name].to_pylist() for name in rows.column_names)
-    session.executemany(sql.NEW_NEWEST, zip(ids, times, (came.first + at).tolist(), inputs, strict=True))
+    insert(session, sql.NEW_NEWEST, zip(ids, times, (came.first + at).tolist(), inputs, strict=True))
 
 
 def _count_lives(

@@ -50,9 +50,8 @@ NAMED = ("versions", "roles")
 NEW_NAME = "INSERT OR IGNORE INTO {} (name) VALUES (?)"
 NAMES = "SELECT name, code FROM {}"
 NEW_KNOWN = """INSERT OR IGNORE INTO known
-    (id, at, seq, version, role, prediction, probabilities, cohort, places)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-NEW_NEWEST = "INSERT INTO newest (id, at, seq, inputs) VALUES (?, ?, ?, ?)"
+    (id, at, seq, version, role, prediction, probabilities, cohort, places)"""
+NEW_NEWEST = "INSERT INTO newest (id, at, seq, inputs)"
 TOUCH = "INSERT OR IGNORE INTO touched (id) VALUES (?)"
 KNOWN_IDS = "SELECT id, at IS NOT NULL FROM known WHERE id IN (SELECT id FROM touched)"
 """Of ids that came, those that a row or a label has named before, and whether they were answered."""
