@@ -31,19 +31,18 @@ def frame(payload: bytes) -> bytes:
 
     No payload is empty, since the zeros that a power cut may leave would read as one.
     """
-    if not 0 < len(payload) <= MAX_PAYLOAD_BYTES:
-        raise DataError(f"a record must have 1 to {MAX_PAYLOAD_BYTES} bytes. Got {len(payload)}.")
-    return _HEADER.pack(len(payload), zlib.crc32(payload)) + payload
+    return frames((payload,))
 
 
 def frames(payloads: Sequence[bytes]) -> bytes:
     """Return payloads as frames, one after the other; raises DataError as `frame` does."""
-    if not all(0 < len(payload) <= MAX_PAYLOAD_BYTES for payload in payloads):
-        return b"".join(map(frame, payloads))
     pack, crc32 = _HEADER.pack, zlib.crc32
     parts: list[bytes] = []
     for payload in payloads:
-        parts += (pack(len(payload), crc32(payload)), payload)
+        n_bytes = len(payload)
+        if not 0 < n_bytes <= MAX_PAYLOAD_BYTES:
+            raise DataError(f"a record must have 1 to {MAX_PAYLOAD_BYTES} bytes. Got {n_bytes}.")
+        parts += (pack(n_bytes, crc32(payload)), payload)
     return b"".join(parts)
 
 

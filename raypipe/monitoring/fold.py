@@ -10,7 +10,7 @@ import json
 import sqlite3
 import zlib
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ from raypipe.core.home import PipelineHome
 from raypipe.monitoring import fold_statements as sql
 from raypipe.monitoring.config import MonitoringSettings
 from raypipe.monitoring.fold_answers import take_answer_rows
+from raypipe.monitoring.fold_labels import take_label_rows
 from raypipe.monitoring.fold_lives import (
     Lives,
     Watches,
@@ -32,7 +33,7 @@ from raypipe.monitoring.fold_lives import (
     ripe_at_s,
     take_labels,
 )
-from raypipe.monitoring.fold_numbers import add, counted, next_seq, note, read_numbers
+from raypipe.monitoring.fold_numbers import add, note, read_numbers
 from raypipe.monitoring.quality import N_VERSIONS
 from raypipe.monitoring.report import LabelCounts
 from raypipe.stats.delays import DelayCurve
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 Position: TypeAlias = tuple[int, int]
 """The versions of the two tables up to which they were read; equal ones give equal rows."""
 NOWHERE: Position = (-1, -1)
-Batch: TypeAlias = Mapping[str, list[Any]]
 _BATCH_ROWS = 20_000
 _T = TypeVar("_T")
 
@@ -235,16 +235,6 @@ def _batches(file: Path, schema: pa.Schema) -> Iterator[pa.Table]:
 
 def _take_labels(session: sqlite3.Connection, rows: pa.Table) -> None:
     take_label_rows(session, rows.to_pydict())
-
-
-def take_label_rows(session: sqlite3.Connection, batch: Batch) -> None:
-    """Take in rows of `labels`, a list a column; `at` in microseconds since 1970."""
-    first = next_seq(session, len(batch["label"]))
-    order = range(first, first + len(batch["label"]))
-    rows = zip(batch["prediction_id"], batch["at"], order, batch["label"], strict=True)
-    with counted(session, sql.CAME_LABELS, rows):
-        for statement in sql.TAKE_LABELS:
-            session.execute(statement)
 
 
 def _captured(

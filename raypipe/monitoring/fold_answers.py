@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from raypipe.monitoring import fold_statements as sql
 from raypipe.monitoring.config import MonitoringSettings
 from raypipe.monitoring.fold_lives import Watches, keep_lives, read_lives
-from raypipe.monitoring.fold_numbers import add, clear_came, counted, insert, next_seq
+from raypipe.monitoring.fold_numbers import add, all_or_none, counted, insert, next_seq, touch
 from raypipe.monitoring.watch import Watch, rows_of
 
 if TYPE_CHECKING:
@@ -156,21 +156,14 @@ def _all_new(
 ) -> bool:
     """Add all rows if none of their ids is known and none comes twice; else change nothing."""
     placed = _placed(session, came, of_versions, came.everyone, settings)
-    session.execute("SAVEPOINT all_new")
-    if _add_known(session, came, placed, came.everyone) == came.rows.num_rows:
-        session.execute("RELEASE all_new")
-        return True
-    session.execute("ROLLBACK TO all_new")
-    session.execute("RELEASE all_new")
-    return False
+    return all_or_none(session, came.rows.num_rows, lambda: _add_known(session, came, placed, came.everyone))
 
 
 def _sorted_out(session: sqlite3.Connection, came: _Came) -> tuple[Mask, Mask]:
     """Return which rows have an id that nothing else has, and which are the first answer to theirs."""
     import numpy as np
 
-    clear_came(session)
-    session.executemany(sql.TOUCH, ((id,) for id in came.ids))
+    touch(session, came.ids)
     was_answered = dict(session.execute(sql.KNOWN_IDS))
     n_times: dict[str, int] = {}
     is_first = np.zeros(len(came.ids), np.bool_)

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 from raypipe.monitoring.config import MonitoringSettings
 from raypipe.monitoring.fold import (
-    Batch,
     Captured,
     begin,
     captured,
     prune,
-    take_label_rows,
 )
 from raypipe.monitoring.fold_answers import take_answer_rows
+from raypipe.monitoring.fold_labels import Batch, take_label_rows
 from raypipe.monitoring.fold_lives import Watches
 
 if TYPE_CHECKING:

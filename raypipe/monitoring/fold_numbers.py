@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain, islice
 
@@ -46,8 +46,23 @@ def next_seq(session: sqlite3.Connection, n_rows: int) -> int:
     return first
 
 
-def clear_came(session: sqlite3.Connection) -> None:
-    """Make room for rows that came."""
+def touch(session: sqlite3.Connection, ids: Iterable[str]) -> None:
+    """Put ids where the statements find them."""
+    _clear(session)
+    session.executemany(sql.TOUCH, ((id,) for id in ids))
+
+
+def all_or_none(session: sqlite3.Connection, n_rows: int, work: Callable[[], int]) -> bool:
+    """Return whether the work, which says of how many rows it was done, was done of all; else nothing is."""
+    session.execute("SAVEPOINT work")
+    is_done = work() == n_rows
+    if not is_done:
+        session.execute("ROLLBACK TO work")
+    session.execute("RELEASE work")
+    return is_done
+
+
+def _clear(session: sqlite3.Connection) -> None:
     for statement in sql.CLEAR_CAME:
         session.execute(statement)
 
@@ -55,7 +70,7 @@ def clear_came(session: sqlite3.Connection) -> None:
 @contextmanager
 def counted(session: sqlite3.Connection, came: str, rows: Iterator[tuple[object, ...]]) -> Iterator[None]:
     """Put rows where the statements find them, and count what they change of the ids that they name."""
-    clear_came(session)
+    _clear(session)
     session.executemany(came, rows)
     session.execute(sql.TOUCHED)
     before = [*session.execute(sql.COUNT_KNOWN).fetchone(), *session.execute(sql.COUNT_LABELS).fetchone()]

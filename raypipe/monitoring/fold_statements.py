@@ -52,6 +52,12 @@ NAMES = "SELECT name, code FROM {}"
 NEW_KNOWN = """INSERT OR IGNORE INTO known
     (id, at, seq, version, role, prediction, probabilities, cohort, places)"""
 NEW_NEWEST = "INSERT INTO newest (id, at, seq, inputs)"
+FIRST_LABEL = """UPDATE known
+    SET label = ?, label_at = ?, is_stale = CASE WHEN cohort IS NULL THEN is_stale ELSE 1 END
+    WHERE id = ? AND at IS NOT NULL AND label_at IS NULL"""
+NEW_LABELS = "INSERT INTO labels (id, at, seq, label)"
+UNLABELLED = """SELECT id FROM known
+    WHERE at IS NOT NULL AND label_at IS NULL AND id IN (SELECT id FROM touched)"""
 TOUCH = "INSERT OR IGNORE INTO touched (id) VALUES (?)"
 KNOWN_IDS = "SELECT id, at IS NOT NULL FROM known WHERE id IN (SELECT id FROM touched)"
 """Of ids that came, those that a row or a label has named before, and whether they were answered."""
