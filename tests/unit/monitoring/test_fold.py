@@ -248,6 +248,20 @@ def test_ids_that_are_known_or_come_twice_among_many_that_are_new(grown: Grown) 
     assert fold.read("v1", LATER).counts.n_predictions == 44
 
 
+def test_first_labels_among_others(grown: Grown) -> None:
+    fold = grown.fold()
+    grown.answers([answer(f"a{number}", number) for number in range(70)])
+    grown.labels([truth(f"a{number}", 100 + number) for number in range(60)])
+    assert grown.seen(fold) == grown.whole()
+    assert fold.read("v1", LATER).counts.n_labelled == 60
+    others = [truth("a3", 200, "bad"), truth("a4", 201), truth("nobody", 202), truth("a60", 203)]
+    grown.labels([truth("a61", 204), *others, truth("a60", 205, "bad"), truth("a62", 206)])
+    found = grown.seen(fold)
+    assert found == grown.whole()
+    labels = found.labels
+    assert (labels.n_labelled, labels.n_unknown, labels.n_repeated, labels.n_corrected) == (63, 1, 1, 2)
+
+
 def test_rows_that_another_writer_has_rewritten_are_read(grown: Grown) -> None:
     grown.answers([answer("a", 0), answer("b", 1)])
     grown.labels([truth("b", 2)])
