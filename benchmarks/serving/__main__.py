@@ -8,7 +8,6 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.serving import model, ours
@@ -16,8 +15,6 @@ from benchmarks.serving.load import Count, Load, ask, median, wrk
 from benchmarks.serving.servers import PEERS, NotInstalled, Server, python_of, started
 
 OURS = "raypipe"
-UNCAPTURED = "raypipe-uncaptured"
-"""The same without capture, on demand: what capture costs."""
 LOADS = (Load("one row", 32, 1), Load("alone", 1, 1), Load("many rows", 4, 1_000))
 HEAD = (
     "| server | load | requests/s | rows/s | p50 ms | p99 ms | failed | raypipe gives | version |\n"
@@ -29,9 +26,7 @@ def main() -> None:
     """Measure what was asked for, and print the table as it grows."""
     peers = {peer.key: peer for peer in PEERS}
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description="How fast it answers.")
-    parser.add_argument(
-        "servers", nargs="*", metavar="SERVER", help=f"of {', '.join((OURS, UNCAPTURED, *peers))}"
-    )
+    parser.add_argument("servers", nargs="*", metavar="SERVER", help=f"of {', '.join((OURS, *peers))}")
     parser.add_argument("--port", type=int, default=8000, help="that they listen on, one after the other")
     parser.add_argument("--seconds", type=int, default=10, help="of each run of wrk")
     parser.add_argument("--tries", type=int, default=3)
@@ -42,9 +37,9 @@ def main() -> None:
     parser.add_argument("--venvs", type=Path, default=Path(tempfile.gettempdir()) / "raypipe-peers")
     asked = parser.parse_args()
     names = asked.servers or [OURS, *peers]
-    unknown = [name for name in names if name not in (OURS, UNCAPTURED, *peers)]
+    unknown = [name for name in names if name not in (OURS, *peers)]
     if unknown:
-        parser.error(f"SERVER must be one of {', '.join((OURS, UNCAPTURED, *peers))}. Got {unknown[0]!r}.")
+        parser.error(f"SERVER must be one of {', '.join((OURS, *peers))}. Got {unknown[0]!r}.")
     wrk()
     loads = [load for load in LOADS if load.name in (asked.load or names_of_loads)]
     sys.stdout.write(f"{os.cpu_count()} CPUs, shared with wrk; {asked.tries} x {asked.seconds} s\n\n{HEAD}")
@@ -90,10 +85,6 @@ def _server(name: str, port: int, venvs: Path) -> Iterator[Server]:
     if name == OURS:
         with ours.endpoint(port) as (server, _):
             yield server
-        return
-    if name == UNCAPTURED:
-        with ours.endpoint(port, capture={"enabled": False}) as (server, _):
-            yield replace(server, name=UNCAPTURED, note="monitoring finds nothing")
         return
     [peer] = [peer for peer in PEERS if peer.key == name]
     with tempfile.TemporaryDirectory(prefix="rp-model-") as folder:

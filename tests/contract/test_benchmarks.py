@@ -214,6 +214,27 @@ def test_swaps_and_overload_tell_what_was_asked(serving: str) -> None:
     assert line == "| 320 | wait | 99 | 1 | 1 | 10 | 10.0 | 10.0 | 10 |\n"
 
 
+def test_what_capture_costs_is_told_by_pairs_of_turns(serving: str) -> None:
+    count, capture = part(serving, "load").Count, importlib.import_module("benchmarks.capture")
+
+    def turn(n: int, p50_us: int, failed: int, **spent_s: float) -> object:
+        return capture.Turn(count(n, 10.0, p50_us, 2_000, 9_000, failed), Counter(spent_s))
+
+    captured = [turn(n, 900, 0, replica=0.2, committer=0.1) for n in (9_500, 9_700)]
+    peers = [turn(n, 800, 1, replica=0.2) for n in (10_000, 10_100)]
+    told = list(capture.table(list(zip(captured, peers, strict=True))))
+    assert told[1:3] == [
+        "| capture and monitoring on | 960 | 0.90 | 2.00 | 0 |\n",
+        "| capture off | 1,005 | 0.80 | 2.00 | 2 |\n",
+    ]
+    assert told[3] == "\ncost: 4.5% [-2.4%, 10.9%] of the answers a second, 2 pairs of turns\n"
+    assert "| committer | 10.4 | 0.0 | 10.4 |\n" in told
+    assert told[-1] == "| all | 31.2 | 19.9 | 11.3, 36.3% |\n"
+    before = capture.spent_s()
+    assert any(name == capture.OTHERS for _, name in before)
+    assert all(spent >= before.get(process, 0.0) for process, spent in capture.spent_s().items())
+
+
 def test_serving_takes_medians_and_tells_ratios(serving: str) -> None:
     load, command = part(serving, "load"), part(serving, "__main__")
     line = 'x\n{"requests": 40, "seconds": 2.0, "p50_us": 5, "p99_us": 9, "max_us": 11, "failed": 4}\n'
