@@ -22,10 +22,11 @@ from raypipe.core.background import in_background
 from raypipe.core.clock import SystemClock
 from raypipe.core.errors import RaypipeError
 from raypipe.core.progress import Progress, Step
-from raypipe.pipeline import Loop, Outcome
+from raypipe.pipeline import Outcome
 from raypipe.policy.config import RetrainAction
 from raypipe.registry.store import Registry
 from raypipe.registry.values import ModelVersion
+from raypipe.retraining import RetrainingLoop
 from raypipe.runtime.proof import prove
 from raypipe.runtime.resources import plan
 from raypipe.runtime.session import session
@@ -50,7 +51,7 @@ def main() -> None:
     sys.exit(0 if result.version is not None else 1)
 
 
-def carry_out(loop: Loop, decision: str, action: RetrainAction = "retrain") -> Retrained:
+def carry_out(loop: RetrainingLoop, decision: str, action: RetrainAction = "retrain") -> Retrained:
     """Retrain, register and compare; whatever a person can mend is told in the result.
 
     A rollback trains and registers nothing: it compares the version that was the champion before.
@@ -70,7 +71,7 @@ def carry_out(loop: Loop, decision: str, action: RetrainAction = "retrain") -> R
     return _judged_once(found) if action == "rollback" else found
 
 
-def _compared(loop: Loop, version: ModelVersion, prepared: Prepared, made: Retrained) -> Retrained:
+def _compared(loop: RetrainingLoop, version: ModelVersion, prepared: Prepared, made: Retrained) -> Retrained:
     try:
         compared = loop.compare(version, prepared)
         if compared.challenger_error:
@@ -87,13 +88,13 @@ def _judged_once(found: Retrained) -> Retrained:
     return found if compared is None else replace(found, comparison=replace(compared, scale=None))
 
 
-def _loop(config: Config, decision: str) -> Loop:
+def _loop(config: Config, decision: str) -> RetrainingLoop:
     clock = SystemClock()
     registry, say = Registry(config.root.registry_url, clock), _teller(config, decision)
-    return Loop(config, registry, clock, lambda: _compute(config), say)
+    return RetrainingLoop(config, registry, clock, lambda: _compute(config), say)
 
 
-def _found(loop: Loop, version: ModelVersion, prepared: Prepared, cpu_s: float) -> Retrained:
+def _found(loop: RetrainingLoop, version: ModelVersion, prepared: Prepared, cpu_s: float) -> Retrained:
     return Retrained(
         version=version.version,
         data_version=version.data_version,
@@ -103,7 +104,7 @@ def _found(loop: Loop, version: ModelVersion, prepared: Prepared, cpu_s: float) 
     )
 
 
-def _made(loop: Loop, outcome: Outcome, prepared: Prepared, driver_cpu_s: float) -> Retrained:
+def _made(loop: RetrainingLoop, outcome: Outcome, prepared: Prepared, driver_cpu_s: float) -> Retrained:
     best = outcome.leaderboard.best
     return Retrained(
         version=outcome.version.version,
@@ -122,7 +123,7 @@ def gpu_s(gpus_per_trial: float, run: Path) -> float | None:
     return round(gpus_per_trial * held_s(run), 3) if gpus_per_trial else None
 
 
-def _known_to_champion(loop: Loop, prepared: Prepared) -> str | None:
+def _known_to_champion(loop: RetrainingLoop, prepared: Prepared) -> str | None:
     """Return the data version that the champion was trained on."""
     champion = prepared.champion
     return None if champion is None else loop.registry.model_version(loop.config.name, champion).data_version

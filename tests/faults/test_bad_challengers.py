@@ -33,9 +33,10 @@ from raypipe.data.captured import LabelRecord, PredictionRecord, encode
 from raypipe.data.committer import commit_once
 from raypipe.data.synthetic import COLUMNS, AgrawalSettings, generate
 from raypipe.data.wal import WalWriter
-from raypipe.pipeline import Loop, Outcome
+from raypipe.pipeline import Outcome
 from raypipe.policy.config import RetrainAction
 from raypipe.registry.store import ModelVersion, Registry
+from raypipe.retraining import RetrainingLoop
 from raypipe.runtime.job import carry_out
 from raypipe.serving.golden import golden_rows
 from raypipe.serving.pointer import read_pointer
@@ -126,7 +127,7 @@ Make = Callable[[TrainingSet, Prepared], Model]
 
 
 @dataclass(frozen=True)
-class OneModelLoop(Loop):
+class OneModelLoop(RetrainingLoop):
     """A loop whose race has one runner."""
 
     make: Make = good
@@ -156,7 +157,7 @@ class OneModelLoop(Loop):
 class Shell:
     """What the controller acts through; the job of a decision is done when it is submitted."""
 
-    loop: Loop
+    loop: RetrainingLoop
     judged: Damage
     """What befalls a version between its comparison and its release."""
     told: list[str] = field(default_factory=list)

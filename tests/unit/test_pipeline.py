@@ -15,9 +15,9 @@ from raypipe.config.yaml_text import Plain
 from raypipe.core.errors import ArtifactError, DataError, ServingError, StaleEpoch, UnknownVersion
 from raypipe.data.schema import Column
 from raypipe.data.versions import DataVersion, Erasure
-from raypipe.pipeline import Loop
 from raypipe.registry.manifest import ManifestDraft
 from raypipe.registry.store import Registry
+from raypipe.retraining import RetrainingLoop
 from raypipe.serving.pointer import read_pointer
 from raypipe.serving.releases import CHAMPION, answers_at, undone
 from raypipe.testing import FakeClock
@@ -37,7 +37,7 @@ def no_ray() -> AbstractContextManager[Trials]:
 
 
 @pytest.fixture
-def loop(tmp_path: Path) -> Loop:
+def loop(tmp_path: Path) -> RetrainingLoop:
     """Return a loop whose registry holds v1, v2 and v3."""
     config = parse_config(SETTINGS, tmp_path)
     config.root.prepare()
@@ -48,15 +48,15 @@ def loop(tmp_path: Path) -> Loop:
         (staged / "model.txt").write_text(str(number))
         draft = ManifestDraft("credit", "d-1", f"r-{number}", {}, "linear", "json", {}, {}, {})
         registry.register("credit", staged, config.folder.models, draft)
-    return Loop(config, registry, FakeClock(), no_ray)
+    return RetrainingLoop(config, registry, FakeClock(), no_ray)
 
 
-def release(loop: Loop, *versions: str) -> None:
+def release(loop: RetrainingLoop, *versions: str) -> None:
     for version in versions:
         loop.releases.release(version, expected=loop.registry.alias("credit", CHAMPION), reason="test")
 
 
-def test_a_release_moves_alias_and_pointer_under_one_epoch(loop: Loop) -> None:
+def test_a_release_moves_alias_and_pointer_under_one_epoch(loop: RetrainingLoop) -> None:
     pointer = loop.releases.release("v1", expected=None, reason="the first")
     assert read_pointer(loop.config.folder.pointer) == pointer
     assert loop.registry.alias("credit", CHAMPION) == "v1"
@@ -64,7 +64,7 @@ def test_a_release_moves_alias_and_pointer_under_one_epoch(loop: Loop) -> None:
     assert pointer.manifest_sha256 == loop.registry.model_version("credit", "v1").manifest_sha256
 
 
-def test_of_two_releases_at_once_one_is_told(loop: Loop) -> None:
+def test_of_two_releases_at_once_one_is_told(loop: RetrainingLoop) -> None:
     release(loop, "v1", "v2")
     with pytest.raises(StaleEpoch):
         loop.releases.release("v3", expected="v1", reason="decided while v1 still was the champion")
@@ -72,13 +72,13 @@ def test_of_two_releases_at_once_one_is_told(loop: Loop) -> None:
     assert pointer is not None and pointer.version == loop.registry.alias("credit", CHAMPION) == "v2"
 
 
-def test_an_unknown_version_is_not_released(loop: Loop) -> None:
+def test_an_unknown_version_is_not_released(loop: RetrainingLoop) -> None:
     with pytest.raises(UnknownVersion):
         loop.releases.release("v9", expected=None, reason="")
     assert read_pointer(loop.config.folder.pointer) is None
 
 
-def test_a_pointer_left_behind_follows_the_registry_again(loop: Loop) -> None:
+def test_a_pointer_left_behind_follows_the_registry_again(loop: RetrainingLoop) -> None:
     release(loop, "v1")
     loop.registry.set_alias("credit", CHAMPION, "v2", reason="then the process died")
     assert loop.releases.point_again().version == "v2"
@@ -86,7 +86,7 @@ def test_a_pointer_left_behind_follows_the_registry_again(loop: Loop) -> None:
     assert pointer is not None and pointer.version == "v2"
 
 
-def test_a_promotion_cut_short_is_done_to_its_end(loop: Loop) -> None:
+def test_a_promotion_cut_short_is_done_to_its_end(loop: RetrainingLoop) -> None:
     """The alias had moved when the process died; the pointer, which the endpoint follows, had not."""
     release(loop, "v1")
     loop.registry.set_alias("credit", CHAMPION, "v2", reason="then the process died")
@@ -95,7 +95,7 @@ def test_a_promotion_cut_short_is_done_to_its_end(loop: Loop) -> None:
     assert pointer.version == "v2"
 
 
-def test_a_promotion_that_is_done_is_not_done_again(loop: Loop) -> None:
+def test_a_promotion_that_is_done_is_not_done_again(loop: RetrainingLoop) -> None:
     release(loop, "v1")
     before = loop.releases.promote("v2", expected="v1", reason="better")
     again = loop.releases.promote("v2", expected="v1", reason="better")
@@ -104,7 +104,7 @@ def test_a_promotion_that_is_done_is_not_done_again(loop: Loop) -> None:
     assert loop.registry.epoch("credit") == before.pointer.epoch
 
 
-def test_an_endpoint_that_does_not_follow_brings_the_champion_back(loop: Loop) -> None:
+def test_an_endpoint_that_does_not_follow_brings_the_champion_back(loop: RetrainingLoop) -> None:
     release(loop, "v1")
     with pytest.raises(ServingError, match="did not come to epoch"):
         loop.releases.promote("v2", expected="v1", reason="better", follow=NOBODY)
@@ -112,7 +112,7 @@ def test_an_endpoint_that_does_not_follow_brings_the_champion_back(loop: Loop) -
     assert pointer is not None and pointer.version == loop.registry.alias("credit", CHAMPION) == "v1"
 
 
-def test_a_damaged_version_is_refused_before_anything_moves(loop: Loop) -> None:
+def test_a_damaged_version_is_refused_before_anything_moves(loop: RetrainingLoop) -> None:
     """Also where no endpoint answers that could refuse it."""
     release(loop, "v1")
     before = read_pointer(loop.config.folder.pointer)
@@ -124,7 +124,7 @@ def test_a_damaged_version_is_refused_before_anything_moves(loop: Loop) -> None:
     assert read_pointer(loop.config.folder.pointer) == before
 
 
-def test_a_champion_that_was_damaged_meanwhile_comes_back_all_the_same(loop: Loop) -> None:
+def test_a_champion_that_was_damaged_meanwhile_comes_back_all_the_same(loop: RetrainingLoop) -> None:
     """The replicas still hold it, and the other one they do not take."""
     release(loop, "v1")
     damage(loop, "v1")
@@ -133,11 +133,13 @@ def test_a_champion_that_was_damaged_meanwhile_comes_back_all_the_same(loop: Loo
     assert loop.registry.alias("credit", CHAMPION) == "v1"
 
 
-def damage(loop: Loop, version: str) -> None:
+def damage(loop: RetrainingLoop, version: str) -> None:
     (loop.config.folder.model(version) / "model.txt").write_text("")
 
 
-def test_a_decision_carried_out_before_knows_its_rows(loop: Loop, data_version: DataVersion) -> None:
+def test_a_decision_carried_out_before_knows_its_rows(
+    loop: RetrainingLoop, data_version: DataVersion
+) -> None:
     """Rows that came later would move the split, and training rows of then could judge."""
     assert loop._learned_from("r-2") is None
     loop.registry.add_data_version("credit", data_version)
@@ -145,7 +147,9 @@ def test_a_decision_carried_out_before_knows_its_rows(loop: Loop, data_version: 
     assert loop._learned_from("r-9") is None
 
 
-def test_a_decision_that_died_half_way_goes_on_with_its_rows(loop: Loop, data_version: DataVersion) -> None:
+def test_a_decision_that_died_half_way_goes_on_with_its_rows(
+    loop: RetrainingLoop, data_version: DataVersion
+) -> None:
     """Labels that came meanwhile would make other rows, of which no trial has learned."""
     with open_run(loop.config.folder.runs / "r-9", content="c-1", data="d-1"):
         pass
@@ -153,7 +157,7 @@ def test_a_decision_that_died_half_way_goes_on_with_its_rows(loop: Loop, data_ve
     assert loop._learned_from("r-9") == data_version
 
 
-def test_rollback_goes_back_step_by_step_and_not_forth(loop: Loop) -> None:
+def test_rollback_goes_back_step_by_step_and_not_forth(loop: RetrainingLoop) -> None:
     release(loop, "v1", "v2", "v3")
     assert loop.releases.rollback(expected="v3", reason="").pointer.version == "v2"
     assert loop.releases.rollback(expected="v2", reason="").pointer.version == "v1"
@@ -169,7 +173,9 @@ def test_what_stands_is_a_path_without_returns(releases: list[str]) -> None:
     assert standing[:1] == releases[:1]
 
 
-def test_a_run_id_follows_from_what_changes_the_model(loop: Loop, data_version: DataVersion) -> None:
+def test_a_run_id_follows_from_what_changes_the_model(
+    loop: RetrainingLoop, data_version: DataVersion
+) -> None:
     def run_id(**changes: Plain) -> str:
         config = parse_config({**SETTINGS, **changes}, Path("/anywhere/else"))
         return replace(loop, config=config).run_id(data_version)
@@ -181,12 +187,16 @@ def test_a_run_id_follows_from_what_changes_the_model(loop: Loop, data_version: 
     assert run_id(processing={"use_time": True}) != base
 
 
-def test_rows_of_which_some_were_erased_are_learned_from_anew(loop: Loop, data_version: DataVersion) -> None:
+def test_rows_of_which_some_were_erased_are_learned_from_anew(
+    loop: RetrainingLoop, data_version: DataVersion
+) -> None:
     erased = replace(data_version, erased=(Erasure("e-1", FakeClock().now(), 3, "asked to"),))
     assert loop.run_id(erased) != loop.run_id(data_version)
 
 
-def test_a_run_on_a_named_version_wants_its_rows_and_columns(loop: Loop, data_version: DataVersion) -> None:
+def test_a_run_on_a_named_version_wants_its_rows_and_columns(
+    loop: RetrainingLoop, data_version: DataVersion
+) -> None:
     columns = (Column(loop.config.data.label_name, "integer", nullable=False),)
     known = replace(data_version, columns=columns)
     loop.registry.add_data_version("credit", known)

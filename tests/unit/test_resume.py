@@ -22,8 +22,9 @@ from raypipe.data.captured import LabelRecord, PredictionRecord, encode
 from raypipe.data.committer import commit_once
 from raypipe.data.versions import DataVersion
 from raypipe.data.wal import WalWriter
-from raypipe.pipeline import Loop, Outcome
+from raypipe.pipeline import Outcome
 from raypipe.registry.store import ModelVersion, Registry
+from raypipe.retraining import RetrainingLoop
 from raypipe.testing import FakeClock
 from raypipe.training.families.baseline import ConstantModel
 from raypipe.training.importance import Importance, read_importance
@@ -39,7 +40,7 @@ N_TRIALS = 3
 
 
 @dataclass(frozen=True)
-class MortalLoop(Loop):
+class MortalLoop(RetrainingLoop):
     """A loop whose stages are counted, and one of which dies at its end the first time."""
 
     dies_in: str = ""
@@ -216,7 +217,7 @@ def test_a_run_whose_rows_were_erased_meanwhile_registers_nothing(tmp_path: Path
     assert outcome.data.n_rows == 198 and loop.run().is_new is False
 
 
-def capture(loop: Loop, stream: str, n_rows: int) -> None:
+def capture(loop: RetrainingLoop, stream: str, n_rows: int) -> None:
     """Write answered rows with their labels through the log into the tables."""
     writer = WalWriter(loop.config.folder.wal, stream, loop.clock)
     writer.open()

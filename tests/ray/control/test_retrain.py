@@ -31,10 +31,11 @@ from raypipe.data.committer import commit_once
 from raypipe.data.growth import live_ids
 from raypipe.data.synthetic import COLUMNS, AgrawalSettings, generate
 from raypipe.data.wal import WalWriter
-from raypipe.pipeline import Loop, Outcome
+from raypipe.pipeline import Outcome
 from raypipe.processing.stored import read_transform
 from raypipe.registry.manifest import read_manifest
 from raypipe.registry.store import Registry
+from raypipe.retraining import RetrainingLoop
 from raypipe.testing import FakeClock
 from raypipe.training.compare import Comparison
 from raypipe.training.kept import RunFolder
@@ -54,14 +55,14 @@ def two_cpus() -> Iterator[Trials]:
 
 @dataclass(frozen=True)
 class Retrained:
-    loop: Loop
+    loop: RetrainingLoop
     outcome: Outcome
     prepared: Prepared
     comparison: Comparison
     live: pa.Table
 
 
-def looped(place: Path) -> Loop:
+def looped(place: Path) -> RetrainingLoop:
     parquet.write_table(
         generate(AgrawalSettings(((N_HISTORY, 2),), seed=1)).select([*COLUMNS, "group"]),
         place / "rows.parquet",
@@ -80,10 +81,12 @@ def looped(place: Path) -> Loop:
     )
     config.root.prepare()
     clock = FakeClock()
-    return Loop(config, Registry(config.root.registry_url, clock), clock, two_cpus)
+    return RetrainingLoop(config, Registry(config.root.registry_url, clock), clock, two_cpus)
 
 
-def capture(loop: Loop, rows: pa.Table, version: str, stream: str = "s1", start: datetime = START) -> None:
+def capture(
+    loop: RetrainingLoop, rows: pa.Table, version: str, stream: str = "s1", start: datetime = START
+) -> None:
     """Write answered rows and their labels through the log into the tables."""
     writer = WalWriter(loop.config.folder.wal, stream, loop.clock)
     writer.open()
